@@ -1,0 +1,156 @@
+/* snapshot: what we start from. Reads the repository and the issue as they are now (events come
+ * late and out of order), fixes the base commit, chooses the branch. Pure reads until the branch is
+ * written to our own row, so a repeat is harmless. */
+#include "bot/task/run.h"
+
+#include "bot/base/log.h"
+#include "bot/git/refname.h"
+
+#include <stdio.h>
+
+#define BRANCH_TRIES 50
+
+static bool read_repository(struct run *r, const char **default_branch, struct err *err)
+{
+    struct github_repo_info info;
+    const struct task_env *env = r->env;
+    if (!r->repo.id || (!r->repo.installation_id && settings_is_set(env->settings, S_APP_ID))) {
+        if (!github_repo_find(env->github, r->task.repository, &r->call, r->arena, &r->repo, &info,
+                              err))
+            return err_wrap(err, "repository %s", r->task.repository);
+    } else if (!github_repo_get(env->github, &r->repo, &r->call, r->arena, &info, err)) {
+        return err_wrap(err, "repository %s", r->task.repository);
+    }
+    if (info.archived)
+        return err_set(err, ERR_DENIED, "%s is archived: nothing can be pushed there",
+                       info.full_name);
+    *default_branch = info.default_branch;
+    if (str_eq(str_of(info.full_name), str_of(r->task.repository)))
+        return true;
+    struct task_update renamed = {.repository = info.full_name};
+    r->task.repository = r->repo.full_name = info.full_name;
+    return task_update(env->store, r->task.id, r->task.lease_epoch, &renamed, err);
+}
+
+/* Closed while we waited? Then nobody wants it any more. */
+static bool issue_is_open(struct run *r, bool *open, struct err *err)
+{
+    struct github_issue issue;
+    if (!github_issue_get(r->env->github, &r->repo, r->task.issue,
+                          settings_text(r->env->settings, S_LABEL), &r->call, r->arena, &issue,
+                          err))
+        return err_wrap(err, "issue #%d", r->task.issue);
+    *open = str_eq(str_of(issue.state), STR("open"));
+    return true;
+}
+
+/* May this name be ours? *old = what it must be at when we push ("" = must not exist). */
+static bool try_branch(struct run *r, const char *branch, bool *ours, char old[GIT_OID_HEX + 1],
+                       struct err *err)
+{
+    bool exists, known;
+    struct task owner;
+    old[0] = '\0';
+    *ours = false;
+    if (!github_ref_get(r->env->github, &r->repo, branch, &r->call, old, &exists, err))
+        return false;
+    if (!exists)
+        old[0] = '\0';
+    if (exists) { /* only the branch of this issue's own open pull request goes on */
+        if (!task_branch_owner(r->env->store, r->repo.id, branch, r->arena, &owner, &known, err))
+            return false;
+        bool open = known && owner.pull_request && owner.pull_request_state &&
+                    (str_eq(str_of(owner.pull_request_state), STR("open")) ||
+                     str_eq(str_of(owner.pull_request_state), STR("draft")));
+        if (!open || owner.issue != r->task.issue || !r->task.issue)
+            return true;
+    }
+    struct task_update u = {.branch = branch};
+    struct err conflict = {0};
+    if (task_update(r->env->store, r->task.id, r->task.lease_epoch, &u, &conflict)) {
+        *ours = true;
+        return true;
+    }
+    if (conflict.kind == ERR_CONFLICT) /* another live task owns the name */
+        return true;
+    *err = conflict;
+    return false;
+}
+
+static bool choose_branch(struct run *r, struct err *err)
+{
+    bool numbered = r->task.issue != 0 && !str_eq(str_of(r->task.source), STR("api")) &&
+                    !str_eq(str_of(r->task.source), STR("event"));
+    const char *stem = numbered ? arena_printf(r->arena, "task-%d", r->task.issue)
+                                : arena_printf(r->arena, "task-%s", r->task.id);
+    for (int i = 1; i <= BRANCH_TRIES; i++) {
+        const char *branch = i == 1 ? stem : arena_printf(r->arena, "%s-%d", stem, i);
+        char old[GIT_OID_HEX + 1];
+        bool ours;
+        if (!refname_task_branch_ok(str_of(branch)))
+            return err_set(err, ERR_INPUT, "no branch can be named %s", branch);
+        if (!try_branch(r, branch, &ours, old, err))
+            return err_wrap(err, "branch %s", branch);
+        if (!ours)
+            continue;
+        r->task.branch = branch;
+        r->old_oid = old[0] ? arena_str(r->arena, str_of(old)) : NULL;
+        return true;
+    }
+    return err_set(err, ERR_CONFLICT, "%s and %d names after it are taken", stem, BRANCH_TRIES - 1);
+}
+
+bool step_snapshot(struct run *r, struct err *err)
+{
+    const char *default_branch;
+    if (!read_repository(r, &default_branch, err))
+        return false;
+    bool open = true;
+    if (r->task.issue && !issue_is_open(r, &open, err))
+        return false;
+    if (!open) {
+        struct err why = {0};
+        err_set(&why, ERR_CANCELLED, "the issue is closed");
+        return run_end(r, TASK_CANCELLED, &why);
+    }
+    char base_sha[GIT_OID_HEX + 1];
+    bool found;
+    if (!r->task.base)
+        r->task.base = default_branch;
+    if (!refname_branch_ok(str_of(r->task.base)))
+        return err_set(err, ERR_INPUT, "the base branch has no valid name");
+    if (!github_ref_get(r->env->github, &r->repo, r->task.base, &r->call, base_sha, &found, err))
+        return err_wrap(err, "base branch %s", r->task.base);
+    if (!found)
+        return err_set(err, ERR_INPUT, "branch %s does not exist, or the repository is empty",
+                       r->task.base);
+    r->task.base_sha = arena_str(r->arena, str_of(base_sha));
+    if (!choose_branch(r, err))
+        return false;
+    r->start_oid = r->old_oid ? r->old_oid : r->task.base_sha;
+    struct task_update u = {.base = r->task.base, .base_sha = r->task.base_sha};
+    if (!task_update(r->env->store, r->task.id, r->task.lease_epoch, &u, err))
+        return false;
+    run_comment(r);
+    return true;
+}
+
+void step_snapshot_save(struct run *r, struct buf *json)
+{
+    if (!r->start_oid)
+        return;
+    buf_printf(json, "\"start\":\"%s\",\"repository_id\":%lld,\"installation_id\":%lld",
+               r->start_oid, (long long)r->repo.id, (long long)r->repo.installation_id);
+    if (r->old_oid)
+        buf_printf(json, ",\"old\":\"%s\"", r->old_oid);
+}
+
+void step_snapshot_load(struct run *r, const json_t *result)
+{
+    struct str start = json_str(result, "start");
+    struct str old = json_str(result, "old");
+    r->start_oid = start.n ? arena_str(r->arena, start) : NULL;
+    r->old_oid = old.n ? arena_str(r->arena, old) : NULL;
+    r->repo.id = json_int(result, "repository_id", r->repo.id);
+    r->repo.installation_id = json_int(result, "installation_id", r->repo.installation_id);
+}
