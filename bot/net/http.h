@@ -2,7 +2,8 @@
  * settings (CA file, user agent, pool of idle easy handles for keep-alive); calls are safe from any
  * thread. Limits: redirects are never followed, no proxy from the environment, no cookies, no
  * .netrc, only http and https, every answer has a ceiling, connect time-out 10 s. A call ends early
- * when its deadline passes or its cancel token fires (at once: curl_multi_poll on the token's fd). */
+ * when its deadline passes or its cancel token fires (at once: curl_multi_poll on the token's fd).
+ */
 #pragma once
 
 #include "bot/base/attr.h"
@@ -43,7 +44,7 @@ struct http_request {
 
     /* Bytes; 0 = 16 MiB, for what goes to a sink 0 = no ceiling. Over it: ERR_LIMIT. */
     size_t response_max;
-    http_sink_fn sink;   /* NULL = collect in response.body */
+    http_sink_fn sink; /* NULL = collect in response.body */
     void *sink_arg;
     int low_speed_s; /* fail with ERR_TIMEOUT after so many seconds without a byte; 0 = 60 */
 };

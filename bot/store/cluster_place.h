@@ -28,3 +28,7 @@ bool cluster_place_init(const struct cluster_place *p, struct err *err) MUST_CHE
  * a clean environment and output to p->log. */
 bool cluster_spawn(const struct cluster_place *p, const char *const *argv, pid_t *pid,
                    struct err *err) MUST_CHECK;
+
+/* The last line of the log that says why a program ended. */
+struct buf;
+void cluster_log_tail(const struct cluster_place *p, struct buf *out);
