@@ -1,10 +1,11 @@
 /* SHA-256, HMAC, random bytes and what is made of them. HMAC is on the path of every webhook, so
- * it is done with two plain digests on one context a thread: OpenSSL 3 looks algorithms up by name
- * and allocates on every use of its one-call functions, which costs more than hashing a small body
- * (figures in tests/bench). */
+ * each thread keeps its OpenSSL contexts and the state after the two pads of the key that it used
+ * last: OpenSSL 3 looks algorithms up by name and allocates in its one-call functions, which takes
+ * longer than hashing a small body (bench-base has the figures). */
 #include "bot/base/enc.h"
 
 #include "bot/base/clock.h"
+#include "bot/base/mem.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -16,81 +17,100 @@
 
 #define BLOCK_BYTES 64
 
+struct contexts {
+    EVP_MD_CTX *work;
+    EVP_MD_CTX *inner; /* after the inner pad of `key` */
+    EVP_MD_CTX *outer;
+    unsigned char key[BLOCK_BYTES];
+    size_t key_n;
+    bool keyed;
+};
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t context_key;
+static pthread_key_t contexts_key;
 static EVP_MD *algorithm;
 
-static void context_free(void *context)
+/* What cannot fail but for want of memory. */
+static void must(bool ok)
 {
-    EVP_MD_CTX_free(context);
+    if (!ok)
+        abort();
+}
+
+static void contexts_free(void *p)
+{
+    struct contexts *c = p;
+    EVP_MD_CTX_free(c->work);
+    EVP_MD_CTX_free(c->inner);
+    EVP_MD_CTX_free(c->outer);
+    OPENSSL_cleanse(c, sizeof(*c));
+    free(c);
 }
 
 static void setup(void)
 {
     algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (!algorithm || pthread_key_create(&context_key, context_free) != 0)
-        abort();
+    must(algorithm && pthread_key_create(&contexts_key, contexts_free) == 0);
 }
 
-/* This thread's digest context, ready to take data. Aborts when OpenSSL has no memory. */
-static EVP_MD_CTX *begin(void)
+static struct contexts *contexts(void)
 {
     pthread_once(&once, setup);
-    EVP_MD_CTX *context = pthread_getspecific(context_key);
-    if (!context) {
-        context = EVP_MD_CTX_new();
-        if (!context || pthread_setspecific(context_key, context) != 0 ||
-            !EVP_DigestInit_ex2(context, algorithm, NULL))
-            abort();
-        return context;
-    }
-    if (!EVP_DigestInit_ex2(context, NULL, NULL))
-        abort();
-    return context;
-}
-
-static void update(EVP_MD_CTX *context, const void *data, size_t n)
-{
-    if (n > 0 && !EVP_DigestUpdate(context, data, n))
-        abort();
-}
-
-static void finish(EVP_MD_CTX *context, unsigned char out[SHA256_BYTES])
-{
-    if (!EVP_DigestFinal_ex(context, out, NULL))
-        abort();
+    struct contexts *c = pthread_getspecific(contexts_key);
+    if (c)
+        return c;
+    c = mem_alloc(sizeof(*c));
+    c->work = EVP_MD_CTX_new();
+    c->inner = EVP_MD_CTX_new();
+    c->outer = EVP_MD_CTX_new();
+    must(c->work && c->inner && c->outer && pthread_setspecific(contexts_key, c) == 0);
+    return c;
 }
 
 void sha256(const void *data, size_t n, unsigned char out[SHA256_BYTES])
 {
-    EVP_MD_CTX *context = begin();
-    update(context, data, n);
-    finish(context, out);
+    EVP_MD_CTX *work = contexts()->work;
+    must(EVP_DigestInit_ex2(work, algorithm, NULL) &&
+         (n == 0 || EVP_DigestUpdate(work, data, n)) && EVP_DigestFinal_ex(work, out, NULL));
+}
+
+static void start_with_pad(EVP_MD_CTX *context, struct str key, unsigned char pad)
+{
+    unsigned char block[BLOCK_BYTES];
+    memset(block, pad, sizeof(block));
+    for (size_t i = 0; i < key.n; i++)
+        block[i] ^= (unsigned char)key.p[i];
+    must(EVP_DigestInit_ex2(context, algorithm, NULL) &&
+         EVP_DigestUpdate(context, block, BLOCK_BYTES));
+    OPENSSL_cleanse(block, sizeof(block));
+}
+
+static void use_key(struct contexts *c, struct str key)
+{
+    c->keyed = true;
+    c->key_n = key.n;
+    if (key.n > 0)
+        memcpy(c->key, key.p, key.n);
+    start_with_pad(c->inner, key, 0x36);
+    start_with_pad(c->outer, key, 0x5c);
 }
 
 void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES])
 {
-    unsigned char block[BLOCK_BYTES] = {0};
-    unsigned char inner[SHA256_BYTES];
-    if (key.n > BLOCK_BYTES)
-        sha256(key.p, key.n, block);
-    else if (key.n > 0)
-        memcpy(block, key.p, key.n);
-
-    for (size_t i = 0; i < BLOCK_BYTES; i++)
-        block[i] ^= 0x36;
-    EVP_MD_CTX *context = begin();
-    update(context, block, BLOCK_BYTES);
-    update(context, data.p, data.n);
-    finish(context, inner);
-
-    for (size_t i = 0; i < BLOCK_BYTES; i++)
-        block[i] ^= 0x36 ^ 0x5c;
-    context = begin();
-    update(context, block, BLOCK_BYTES);
-    update(context, inner, SHA256_BYTES);
-    finish(context, out);
-    OPENSSL_cleanse(block, sizeof(block));
+    struct contexts *c = contexts();
+    unsigned char digest[SHA256_BYTES];
+    if (key.n > BLOCK_BYTES) {
+        sha256(key.p, key.n, digest);
+        key = (struct str){(const char *)digest, sizeof(digest)};
+    }
+    if (!c->keyed || !str_eq(key, (struct str){(const char *)c->key, c->key_n}))
+        use_key(c, key);
+    must(EVP_MD_CTX_copy_ex(c->work, c->inner) &&
+         (data.n == 0 || EVP_DigestUpdate(c->work, data.p, data.n)) &&
+         EVP_DigestFinal_ex(c->work, digest, NULL));
+    must(EVP_MD_CTX_copy_ex(c->work, c->outer) &&
+         EVP_DigestUpdate(c->work, digest, SHA256_BYTES) &&
+         EVP_DigestFinal_ex(c->work, out, NULL));
 }
 
 bool bytes_eq_consttime(const void *a, const void *b, size_t n)

@@ -105,6 +105,16 @@ static enum shape_result jwt_at(struct str s, size_t *n)
     return SHAPE_HIT;
 }
 
+/* "RSA PRIVATE KEY" at the front of s. */
+static size_t label_span(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n && n < PEM_LABEL_MAX &&
+           (s.p[n] == ' ' || (shape_kind((unsigned char)s.p[n]) & (IS_UPPER | IS_DIGIT))))
+        n++;
+    return n;
+}
+
 static enum shape_result pem_at(struct str s, size_t *n)
 {
     static const char begin[] = "-----BEGIN ";
@@ -112,11 +122,8 @@ static enum shape_result pem_at(struct str s, size_t *n)
     enum shape_result begins = literal(s, begin);
     if (begins != SHAPE_HIT)
         return begins;
-    size_t label = skip;
-    while (label < s.n && label - skip < PEM_LABEL_MAX &&
-           (s.p[label] == ' ' || (shape_kind((unsigned char)s.p[label]) & (IS_UPPER | IS_DIGIT))))
-        label++;
-    if (label == s.n && label - skip < PEM_LABEL_MAX)
+    size_t label = skip + label_span(str_sub(s, skip, s.n));
+    if (label == s.n)
         return SHAPE_PARTIAL;
     struct str name = str_sub(s, skip, label);
     if (str_find(name, STR("PRIVATE KEY"), 0) == name.n)
@@ -193,14 +200,10 @@ size_t shape_pem_rest(struct str s, bool final, bool *ended)
         return s.n;
     }
     size_t label = at + sizeof(end) - 1;
-    size_t limit = label + PEM_LABEL_MAX;
-    size_t close = str_find(str_sub(s, 0, limit), STR("-----"), label);
-    if (close < limit && close < s.n) {
-        *ended = true;
-        return close + 5;
-    }
-    if (!final && s.n < limit)
+    size_t close = label + label_span(str_sub(s, label, s.n));
+    enum shape_result closes = literal(str_sub(s, close, s.n), "-----");
+    if (closes == SHAPE_PARTIAL && !final)
         return at;
     *ended = true;
-    return label;
+    return closes == SHAPE_HIT ? close + 5 : closes == SHAPE_PARTIAL ? s.n : close;
 }
