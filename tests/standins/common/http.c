@@ -486,9 +486,7 @@ bool http_serve(const struct http_options *options, struct http_server **out, st
     if ((options->access_log && s->log_fd < 0) ||
         !thread_start(&thread, "listener", run_listener, s, err) ||
         (options->port_file && !file_write(options->port_file, str_of(text), 0644, err))) {
-        fd_close(&s->fd);
-        fd_close(&s->log_fd);
-        free(s); /* the program ends now, so a listener that did start does not matter */
+        /* The listener may run already, so s stays; the program ends now anyway. */
         return false;
     }
     pthread_detach(thread);

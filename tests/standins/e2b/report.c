@@ -7,6 +7,7 @@
 #define IDS_MAX  100
 #define LOGS_ASK 1000
 #define MIB      ((json_int_t)1024 * 1024)
+#define FAR_S    (INT64_MAX / 2000) /* later than all times, and may be told in ms */
 
 static json_t *point(const struct sample *s)
 {
@@ -23,7 +24,7 @@ static int64_t query_int(struct http_exchange *x, const char *name, int64_t fall
 {
     AUTO(buf_done) struct buf text = {0};
     int64_t value = fallback;
-    if (http_query(x, name, 0, &text) && !str_to_i64(buf_str(&text), 0, INT64_MAX / 1000, &value))
+    if (http_query(x, name, 0, &text) && !str_to_i64(buf_str(&text), 0, FAR_S, &value))
         return fallback;
     return value;
 }
@@ -31,7 +32,7 @@ static int64_t query_int(struct http_exchange *x, const char *name, int64_t fall
 void report_metrics(struct api *a)
 {
     int64_t from = query_int(a->x, "start", 0) * 1000;
-    int64_t to = query_int(a->x, "end", INT64_MAX / 1000) * 1000 + 999;
+    int64_t to = query_int(a->x, "end", FAR_S) * 1000 + 999;
     json_t *out = json_array();
     world_lock(a->w);
     for (size_t i = 0; i < a->b->nsamples; i++)
@@ -73,7 +74,7 @@ void report_logs(struct api *a)
     bool searched = http_query(a->x, "search", 0, &search);
     bool backward = http_query(a->x, "direction", 0, &direction) &&
                     str_eq(buf_str(&direction), STR("backward"));
-    int64_t cursor = query_int(a->x, "cursor", backward ? INT64_MAX / 1000 : 0);
+    int64_t cursor = query_int(a->x, "cursor", backward ? INT64_MAX : 0);
     json_t *out = json_array();
     world_lock(a->w);
     size_t n = json_array_size(a->b->logs);
