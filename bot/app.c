@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DRAIN_MS          20000 /* after SIGTERM, for runs to let go */
@@ -49,17 +50,14 @@ struct app {
     char instance[UUID_TEXT];
     char owner[128];
     atomic_bool ready;
+    atomic_bool database_answers; /* as of the last second */
 };
 
 static bool is_ready(void *arg, const char **why)
 {
     struct app *app = arg;
-    struct err err = {0};
-    *why = "starting or stopping";
-    if (!atomic_load(&app->ready))
-        return false;
-    *why = "the database does not answer";
-    return store_ping(app->store, &err);
+    *why = atomic_load(&app->ready) ? "the database does not answer" : "starting or stopping";
+    return atomic_load(&app->ready) && atomic_load(&app->database_answers);
 }
 
 static void wake_dispatch(void *arg)
@@ -182,6 +180,15 @@ static void make_clients(struct app *app)
     app->sandbox = sandbox_client_new(app->http, &sandbox);
 }
 
+static struct web_secrets web_secrets(const struct settings *s)
+{
+    return (struct web_secrets){
+        .webhook = settings_secret(s, S_WEBHOOK_SECRET),
+        .webhook_previous = settings_secret(s, S_WEBHOOK_SECRET_PREVIOUS),
+        .api_token = settings_secret(s, S_API_TOKEN),
+    };
+}
+
 static bool start_web(struct app *app, struct err *err)
 {
     const struct settings *s = app->settings;
@@ -192,16 +199,14 @@ static bool start_web(struct app *app, struct err *err)
         .tls_cert = cert[0] ? cert : NULL,
         .tls_key = key[0] ? key : NULL,
         .store = app->store,
-        .webhook_secret = settings_secret(s, S_WEBHOOK_SECRET),
-        .webhook_secret_previous = settings_secret(s, S_WEBHOOK_SECRET_PREVIOUS),
-        .api_token = settings_secret(s, S_API_TOKEN),
         .wanted = handlers_want,
         .ready = is_ready,
         .ready_arg = app,
         .wake_dispatch = wake_dispatch,
         .wake_arg = app,
     };
-    return web_start(&config, &app->web, err);
+    struct web_secrets secrets = web_secrets(s);
+    return web_start(&config, &secrets, &app->web, err);
 }
 
 static bool start(struct app *app, struct err *err)
@@ -224,6 +229,7 @@ static bool start(struct app *app, struct err *err)
     if (!work_start(&work, &app->work, err))
         return false;
     app->listener = store_listen(app->store, on_notify, app);
+    atomic_store(&app->database_answers, true);
     atomic_store(&app->ready, true);
     return true;
 }
@@ -254,17 +260,30 @@ static void close_all(struct app *app)
     git_engine_done();
 }
 
+static void reload_secrets(struct app *app)
+{
+    struct err err = {0};
+    if (!settings_reload_secrets(app_env_file, app->settings, &err)) {
+        log_err(LOG_ERROR, "secrets not read again; the old ones stay", &err);
+        return;
+    }
+    struct web_secrets secrets = web_secrets(app->settings);
+    web_set_secrets(app->web, &secrets);
+    log_info("secrets read again", NULL);
+}
+
+/* Until SIGTERM or SIGINT; looks after the database meanwhile. */
 static void wait_for_end(struct app *app, const sigset_t *signals)
 {
+    const struct timespec second = {1, 0};
     for (;;) {
-        int signal = 0;
-        if (sigwait(signals, &signal) != 0 || signal != SIGHUP)
-            return;
         struct err err = {0};
-        if (settings_reload_secrets(app_env_file, app->settings, &err))
-            log_info("secrets read again", NULL);
-        else
-            log_err(LOG_ERROR, "secrets not read again; the old ones stay", &err);
+        atomic_store(&app->database_answers, store_ping(app->store, &err));
+        int signal = sigtimedwait(signals, NULL, &second);
+        if (signal == SIGTERM || signal == SIGINT)
+            return;
+        if (signal == SIGHUP)
+            reload_secrets(app);
     }
 }
 
@@ -288,10 +307,13 @@ static void harden(void)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-static int print_settings(const struct settings *s)
+static int print_settings(const struct settings *s, bool sample)
 {
     AUTO(buf_done) struct buf text = {0};
-    settings_print(s, &text);
+    if (sample)
+        settings_print_sample(&text);
+    else
+        settings_print(s, &text);
     fputs(buf_cstr(&text), stdout);
     return 0;
 }
@@ -311,8 +333,9 @@ int app_serve(struct settings *settings, int argc, char **argv)
 {
     struct app app = {.settings = settings};
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--print-settings") == 0)
-            return print_settings(settings);
+        bool sample = strcmp(argv[i], "--print-sample") == 0;
+        if (sample || strcmp(argv[i], "--print-settings") == 0)
+            return print_settings(settings, sample);
         if (strcmp(argv[i], "--no-migrate") != 0) {
             fprintf(stderr, "squadbot: serve has no option %s\n", argv[i]);
             return 2;

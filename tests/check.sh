@@ -95,7 +95,8 @@ check shellcheck scripts
 if check build build build; then
     check sample sample_is_fresh
     unit unit build
-    integration integration build tests/integration/*.test.mjs
+    mapfile -t all < <(find tests/integration -name node_modules -prune -o -name "*.test.mjs" -print | sort)
+    integration integration build "${all[@]}"
 fi
 if [ $quick = 0 ]; then
     check build-clang build build/clang -DCMAKE_C_COMPILER=clang-14
