@@ -62,7 +62,7 @@ export const e2bKey = 'e2b_0123456789abcdef0123456789abcdef01234567'
 export async function startE2b({ args = [], dataDir } = {}) {
     const data = dataDir ?? (await mkdtemp(path.join(tmpdir(), 'squadbot-e2b-')))
     const program = await startProgram('standin-e2b', [
-        ...['--data', data, '--api-key', e2bKey],
+        ...['--data', data, '--api-key', e2bKey, '--die-with-parent'],
         ...args,
     ])
     const control = controls(program.url)

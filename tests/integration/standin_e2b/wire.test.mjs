@@ -1,6 +1,9 @@
 // Framing and the facts of sections 2 to 7 of the protocol page that the SDK would hide.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { startE2b } from '../lib/standins.mjs'
 import { Box, envelope, request, socketCall, summary, until } from './raw.mjs'
@@ -8,12 +11,19 @@ import { Box, envelope, request, socketCall, summary, until } from './raw.mjs'
 let e2b
 let box
 let port
+let tools
 before(async () => {
-    e2b = await startE2b({ args: ['--exact-json', '--plan-max-s', '7200'] })
+    tools = await mkdtemp(join(tmpdir(), 'squadbot-bin-'))
+    await chmod(tools, 0o755)
+    await writeFile(join(tools, 'agent'), '#!/bin/sh\necho agent "$@"\n', { mode: 0o755 })
+    e2b = await startE2b({ args: ['--exact-json', '--plan-max-s', '7200', '--bin', tools] })
     port = Number(new URL(e2b.url).port)
     box = await Box.create(e2b)
 })
-after(() => e2b?.stop())
+after(async () => {
+    await e2b?.stop()
+    await rm(tools, { recursive: true })
+})
 const json = (answer) => JSON.parse(answer.body)
 
 function unchunk(bytes) {
@@ -615,4 +625,29 @@ test('nothing of the host is seen inside', async () => {
     assert.deepEqual(link.end, { exited: true, status: 'exit status 0' })
     assert.equal((await box.plain('GET', '/files?path=leak')).status, 404)
     assert.equal((await box.plain('GET', `/files?path=up/${encodeURIComponent(e2b.dataDir)}`)).status, 404)
+})
+
+test('tools of the test are found first, also by a login shell', async () => {
+    const s = summary(await box.shell('agent 1; bash -lc "agent 2"'))
+    assert.equal(s.stdout, 'agent 1\nagent 2\n')
+})
+
+test('a stand-in that is killed leaves no process behind', async () => {
+    const other = await startE2b()
+    const b = await Box.create(other)
+    const mark = `sleep 98${process.pid}`
+    b.shell(`setsid ${mark} & echo up; wait`).catch(() => {})
+    const running = async () => {
+        let found = 0
+        for (const pid of await readdir('/proc')) {
+            if (!/^\d+$/.test(pid)) continue
+            const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')
+            found += line.replaceAll('\0', ' ').startsWith(mark)
+        }
+        return found
+    }
+    await until(running)
+    other.child.kill('SIGKILL')
+    await until(async () => (await running()) === 0)
+    await other.stop()
 })

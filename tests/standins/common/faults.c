@@ -13,6 +13,7 @@
 
 #define LEDGER_MAX       ((size_t)100000)
 #define BODY_SHOWN_BYTES ((size_t)256 * 1024)
+#define LEDGER_TEXT_MAX  ((size_t)1024 * 1024 * 1024)
 
 struct entry {
     uint64_t n;
@@ -112,20 +113,30 @@ static json_t *row_of(const struct http_exchange *x, const char *plane, json_t *
     json_object_set_new(row, "query", json_text(http_query_raw(x)));
     json_object_set_new(row, "headers", headers_of(x));
     if (body && http_body_length(x) <= (int64_t)BODY_SHOWN_BYTES)
-        json_object_set(row, "body", body);
+        json_object_set_new(row, "body",
+                            json_deep_copy(body)); /* the caller's dies on its thread */
     json_object_set_new(row, "status", json_integer(0));
     return row;
 }
 
 static void answer_ledger(struct faults *f, struct http_exchange *x)
 {
-    json_t *all = json_array();
-    pthread_mutex_lock(&f->mutex);
-    for (size_t i = 0; i < f->nentries; i++)
-        if (!f->entries[i].forgotten) /* a copy: the rows change under other threads */
-            json_array_append_new(all, json_copy(f->entries[i].row));
+    AUTO(buf_done) struct buf text = {.max = LEDGER_TEXT_MAX};
+    buf_putc(&text, '[');
+    pthread_mutex_lock(&f->mutex); /* written under it, because the rows change */
+    for (size_t i = 0; i < f->nentries; i++) {
+        if (f->entries[i].forgotten)
+            continue;
+        if (text.len > 1)
+            buf_putc(&text, ',');
+        json_write(&text, f->entries[i].row);
+    }
     pthread_mutex_unlock(&f->mutex);
-    http_answer_json(x, 200, all);
+    buf_putc(&text, ']');
+    if (text.overflow)
+        http_answer_text(x, 500, "the ledger is too long to show: clear it now and then");
+    else
+        http_answer(x, 200, "application/json; charset=utf-8", buf_str(&text));
 }
 
 /* ---- fault rows ---- */

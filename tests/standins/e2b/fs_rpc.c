@@ -92,14 +92,14 @@ static void run_unimplemented(struct rpc *r)
 }
 
 const struct rpc_method filesystem_methods[] = {
-    {"/filesystem.Filesystem/Stat",    false, run_stat},
-    {"/filesystem.Filesystem/ListDir",                        false, run_list_dir},
-    {"/filesystem.Filesystem/MakeDir", false, run_make_dir},
-    {"/filesystem.Filesystem/Move",                    false, run_move},
-    {"/filesystem.Filesystem/Remove", false, run_remove},
-    {"/filesystem.Filesystem/WatchDir",                    true, run_unimplemented},
+    {"/filesystem.Filesystem/Stat",             false, run_stat         },
+    {"/filesystem.Filesystem/ListDir",          false, run_list_dir     },
+    {"/filesystem.Filesystem/MakeDir",          false, run_make_dir     },
+    {"/filesystem.Filesystem/Move",             false, run_move         },
+    {"/filesystem.Filesystem/Remove",           false, run_remove       },
+    {"/filesystem.Filesystem/WatchDir",         true,  run_unimplemented},
     {"/filesystem.Filesystem/CreateWatcher",    false, run_unimplemented},
-    {"/filesystem.Filesystem/GetWatcherEvents",                        false, run_unimplemented},
-    {"/filesystem.Filesystem/RemoveWatcher",  false, run_unimplemented},
-    {0                     },
+    {"/filesystem.Filesystem/GetWatcherEvents", false, run_unimplemented},
+    {"/filesystem.Filesystem/RemoveWatcher",    false, run_unimplemented},
+    {NULL,                                      false, NULL             },
 };

@@ -11,8 +11,10 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +22,7 @@ static const char usage[] =
     "standin-e2b [--listen 127.0.0.1:0] [--port-file FILE] [--data DIR] [--access-log FILE]\n"
     "            [--api-key KEY]... [--template NAME]... [--bin DIR] [--max-concurrent N]\n"
     "            [--plan-max-s N] [--creates-per-second N] [--exact-json] [--split]\n"
+    "            [--die-with-parent]\n"
     "--bin DIR is shown in every sandbox as /usr/local/sbin, first in its PATH.\n"
     "--exact-json leaves out the random blanks; --split sends streams in random pieces.\n";
 
@@ -36,22 +39,24 @@ enum option_id {
     OPT_CREATES,
     OPT_EXACT,
     OPT_SPLIT,
+    OPT_DIE,
 };
 
 static const struct option options[] = {
-    {"listen",           required_argument, NULL, OPT_LISTEN},
-    {"port-file",              required_argument, NULL, OPT_PORT_FILE},
-    {"data",                  required_argument, NULL, OPT_DATA},
-    {"access-log",required_argument, NULL, OPT_ACCESS_LOG},
-    {"api-key",     required_argument, NULL, OPT_API_KEY},
-    {"template",             required_argument, NULL, OPT_TEMPLATE},
-    {"bin",              required_argument, NULL, OPT_BIN},
-    {"max-concurrent",                  required_argument, NULL, OPT_MAX_CONCURRENT},
-    {"plan-max-s",              required_argument, NULL, OPT_PLAN_MAX},
-    {"creates-per-second",    required_argument, NULL, OPT_CREATES},
-    {"exact-json",          no_argument, NULL, OPT_EXACT},
-    {"split",              no_argument, NULL, OPT_SPLIT},
-    {0                 },
+    {"listen",             required_argument, NULL, OPT_LISTEN        },
+    {"port-file",          required_argument, NULL, OPT_PORT_FILE     },
+    {"data",               required_argument, NULL, OPT_DATA          },
+    {"access-log",         required_argument, NULL, OPT_ACCESS_LOG    },
+    {"api-key",            required_argument, NULL, OPT_API_KEY       },
+    {"template",           required_argument, NULL, OPT_TEMPLATE      },
+    {"bin",                required_argument, NULL, OPT_BIN           },
+    {"max-concurrent",     required_argument, NULL, OPT_MAX_CONCURRENT},
+    {"plan-max-s",         required_argument, NULL, OPT_PLAN_MAX      },
+    {"creates-per-second", required_argument, NULL, OPT_CREATES       },
+    {"exact-json",         no_argument,       NULL, OPT_EXACT         },
+    {"split",              no_argument,       NULL, OPT_SPLIT         },
+    {"die-with-parent",    no_argument,       NULL, OPT_DIE           },
+    {NULL,                 0,                 NULL, 0                 },
 };
 
 struct start {
@@ -120,6 +125,8 @@ static bool take_option(struct start *s, int id)
     case OPT_SPLIT:
         w->split = true;
         return true;
+    case OPT_DIE:
+        return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0;
     default:
         return false;
     }

@@ -228,7 +228,7 @@ static void run_list(struct rpc *r)
     for (const struct proc *p = r->b->procs; p; p = p->next) {
         if (p->pid <= 0 || p->ended)
             continue;
-        json_t *row = json_pack("{sO si}", "config", p->config, "pid", p->pid);
+        json_t *row = json_pack("{so si}", "config", json_deep_copy(p->config), "pid", p->pid);
         if (p->tag)
             json_object_set_new(row, "tag", json_text(str_of(p->tag)));
         json_array_insert_new(all, 0, row);
@@ -373,13 +373,13 @@ static void run_update(struct rpc *r)
 }
 
 const struct rpc_method process_methods[] = {
-    {"/process.Process/Start",       true, run_start},
-    {"/process.Process/Connect",                     true, run_connect},
-    {"/process.Process/List",     false, run_list},
-    {"/process.Process/SendInput",                   false, run_send_input},
-    {"/process.Process/StreamInput",        true, run_stream_input},
-    {"/process.Process/CloseStdin",                      false, run_close_stdin},
-    {"/process.Process/SendSignal",   false, run_send_signal},
-    {"/process.Process/Update",                false, run_update},
-    {0},
+    {"/process.Process/Start",       true,  run_start       },
+    {"/process.Process/Connect",     true,  run_connect     },
+    {"/process.Process/List",        false, run_list        },
+    {"/process.Process/SendInput",   false, run_send_input  },
+    {"/process.Process/StreamInput", true,  run_stream_input},
+    {"/process.Process/CloseStdin",  false, run_close_stdin },
+    {"/process.Process/SendSignal",  false, run_send_signal },
+    {"/process.Process/Update",      false, run_update      },
+    {NULL,                           false, NULL            },
 };

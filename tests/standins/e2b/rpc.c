@@ -266,7 +266,7 @@ bool rpc_serve(struct rpc *r)
     if (!read_times(r) || !read_request(r) || !read_user(r))
         return true;
     if (http_body_length(r->x) < 65536)
-        faults_note(r->w->faults, r->entry, "body", json_incref(r->request));
+        faults_note(r->w->faults, r->entry, "body", json_deep_copy(r->request));
     m->run(r);
     return true;
 }
