@@ -40,13 +40,19 @@ enum github_need {              /* permission sets, one row each in client.c */
                    GITHUB_PUSH, /* contents:write */
                    GITHUB_WRITE /* pull_requests:write, issues:write, contents:read */
 };
-/* A token for git (wire.h) that stays valid for at least min_life_s. The caller's copy. */
+/* A token for git (wire.h) that stays valid for at least min_life_s, of which at most 50 minutes
+ * can be promised. The caller's copy. Each one is to be dropped. */
 bool github_token(struct github *g, const struct github_repo *repo, enum github_need need,
                   int min_life_s, const struct call *call, struct secret *out,
                   struct err *err) MUST_CHECK;
-/* Revokes and forgets a token that was handed out. */
+/* Ends the use of a token that was handed out: the last one of those who share it revokes it.
+ * Tokens that the calls below use themselves are others. */
 bool github_token_drop(struct github *g, const struct github_repo *repo, enum github_need need,
                        const struct call *call, struct err *err) MUST_CHECK;
+
+/* Git was refused with this token (ERR_AUTH): the next github_token() mints a new one. */
+void github_token_refused(struct github *g, const struct github_repo *repo, enum github_need need,
+                          const struct secret *refused);
 
 /* Who we are, asked once and remembered: slug "squadbot", login "squadbot[bot]" and numeric user id
  * (with a personal token: its owner). Strings live as long as g. */

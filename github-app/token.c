@@ -315,17 +315,21 @@ bool token_get(struct github *g, const struct github_repo *repo, enum github_nee
            take(g, &key, RENEW_S * 1000, call, out, minted_ms, err);
 }
 
+static void forget(struct github *g, const struct key *key, const struct secret *refused)
+{
+    pthread_mutex_lock(&g->mutex);
+    struct token *t = find(g, key);
+    if (t && str_eq(secret_str(&t->value), secret_str(refused)))
+        secret_done(&t->value);
+    pthread_mutex_unlock(&g->mutex);
+}
+
 void token_forget(struct github *g, const struct github_repo *repo, enum github_need need,
                   const struct secret *refused)
 {
     struct key key;
-    if (!make_key(repo, need, false, &key, NULL))
-        return;
-    pthread_mutex_lock(&g->mutex);
-    struct token *t = find(g, &key);
-    if (t && str_eq(secret_str(&t->value), secret_str(refused)))
-        secret_done(&t->value);
-    pthread_mutex_unlock(&g->mutex);
+    if (make_key(repo, need, false, &key, NULL))
+        forget(g, &key, refused);
 }
 
 static bool revoke(struct github *g, const struct key *key, const struct call *call,
@@ -377,6 +381,14 @@ bool github_token_drop(struct github *g, const struct github_repo *repo, enum gi
     if (github_is_personal(g))
         return true;
     return make_key(repo, need, true, &key, err) && revoke(g, &key, call, err);
+}
+
+void github_token_refused(struct github *g, const struct github_repo *repo, enum github_need need,
+                          const struct secret *refused)
+{
+    struct key key;
+    if (!github_is_personal(g) && make_key(repo, need, true, &key, NULL))
+        forget(g, &key, refused);
 }
 
 bool token_jwt(struct github *g, struct secret *out, struct err *err)

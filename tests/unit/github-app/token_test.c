@@ -250,6 +250,24 @@ static void last_holder_revokes(void **state)
     fake_free(f);
 }
 
+static void refused_by_git_means_a_new_one(void **state)
+{
+    (void)state;
+    struct fake *f = fake_new(plain, signer, NULL);
+    struct secret a = {0}, b = {0}, c = {0};
+    get(f, GITHUB_PUSH, 60, &a);
+    github_token_refused(f->g, &repo, GITHUB_PUSH, &a);
+    get(f, GITHUB_PUSH, 60, &b);
+    assert_string_not_equal(a.p, b.p);
+    github_token_refused(f->g, &repo, GITHUB_PUSH, &a); /* another thread, late */
+    get(f, GITHUB_PUSH, 60, &c);
+    assert_string_equal(b.p, c.p);
+    secret_done(&a);
+    secret_done(&b);
+    secret_done(&c);
+    fake_free(f);
+}
+
 /* ---- 401 of an ordinary call ---- */
 
 #define REPO_JSON                                                                                  \
@@ -363,7 +381,7 @@ static void personal_token_is_itself(void **state)
     get(f, GITHUB_PUSH, 60, &token);
     assert_string_equal(token.p, "github_pat_0123456789");
     drop(f, GITHUB_PUSH);
-    assert_int_equal(f->n_seen, 0);
+    assert_int_equal(fake_count(f, ""), 0);
     secret_done(&token);
     fake_free(f);
 }
@@ -393,6 +411,7 @@ int main(void)
         cmocka_unit_test(both_formats),
         cmocka_unit_test(bad_answers),
         cmocka_unit_test(last_holder_revokes),
+        cmocka_unit_test(refused_by_git_means_a_new_one),
         cmocka_unit_test(fresh_token_is_patient),
         cmocka_unit_test(old_token_is_replaced_once),
         cmocka_unit_test(skew_is_learnt_from_the_date),
