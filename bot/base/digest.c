@@ -70,8 +70,8 @@ static struct contexts *contexts(void)
 void sha256(const void *data, size_t n, unsigned char out[SHA256_BYTES])
 {
     EVP_MD_CTX *work = contexts()->work;
-    must(EVP_DigestInit_ex2(work, algorithm, NULL) &&
-         (n == 0 || EVP_DigestUpdate(work, data, n)) && EVP_DigestFinal_ex(work, out, NULL));
+    must(EVP_DigestInit_ex2(work, algorithm, NULL) && (n == 0 || EVP_DigestUpdate(work, data, n)) &&
+         EVP_DigestFinal_ex(work, out, NULL));
 }
 
 static void start_with_pad(EVP_MD_CTX *context, struct str key, unsigned char pad)
@@ -108,8 +108,7 @@ void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES
     must(EVP_MD_CTX_copy_ex(c->work, c->inner) &&
          (data.n == 0 || EVP_DigestUpdate(c->work, data.p, data.n)) &&
          EVP_DigestFinal_ex(c->work, digest, NULL));
-    must(EVP_MD_CTX_copy_ex(c->work, c->outer) &&
-         EVP_DigestUpdate(c->work, digest, SHA256_BYTES) &&
+    must(EVP_MD_CTX_copy_ex(c->work, c->outer) && EVP_DigestUpdate(c->work, digest, SHA256_BYTES) &&
          EVP_DigestFinal_ex(c->work, out, NULL));
 }
 

@@ -162,6 +162,21 @@ bool dir_make(const char *path, mode_t mode, struct err *err)
     return true;
 }
 
+/* Opens a folder so that it can be emptied, whatever its mode. Goes through a descriptor, because
+ * changing a mode by name would follow a link that takes the folder's place meanwhile. */
+static int open_folder(int parent, const char *name)
+{
+    AUTO(fd_close) int handle = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (handle < 0)
+        return -1;
+    char self[32];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", handle);
+    struct stat st;
+    if (fstat(handle, &st) == 0 && (st.st_mode & 0700) != 0700 && chmod(self, 0700) != 0)
+        return -1;
+    return openat(handle, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static bool empty_folder(int folder, const char *path, int depth, struct err *err);
 
 static bool remove_entry(int folder, const char *name, const char *path, int depth, struct err *err)
@@ -172,10 +187,7 @@ static bool remove_entry(int folder, const char *name, const char *path, int dep
         return fail(err, errno, "remove", path);
     if (depth >= DIR_DEPTH_MAX)
         return err_set(err, ERR_INPUT, "remove %s: more than %d levels", path, DIR_DEPTH_MAX);
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(folder, name, flags);
-    if (fd < 0 && errno == EACCES && fchmodat(folder, name, 0700, 0) == 0)
-        fd = openat(folder, name, flags);
+    int fd = open_folder(folder, name);
     if (fd < 0)
         return fail(err, errno, "open", path);
     if (!empty_folder(fd, path, depth + 1, err))

@@ -43,6 +43,9 @@ static bool within_budget(struct str text, struct err *err)
 
 bool json_parse(struct str text, json_t **out, struct err *err)
 {
+    /* jansson takes a NUL byte behind a number for nothing at all. */
+    if (text.n > 0 && memchr(text.p, '\0', text.n))
+        return err_set(err, ERR_INPUT, "JSON: a NUL byte");
     if (!within_budget(text, err))
         return false;
     json_error_t why;

@@ -5,6 +5,8 @@
  * Numbers are not limited in size here, while jansson refuses what does not fit. */
 #include "bot/base/json.h"
 
+#include <endian.h>
+
 #define DEPTH_MAX 512
 
 /* What may follow at a position of the text. */
@@ -28,17 +30,21 @@ static void skip_space(struct scan *s)
         s->p++;
 }
 
-/* Eight bytes at once: is one of them a quote, a backslash, a control or not ASCII? */
-static bool plain_eight(const unsigned char *p)
+/* How many of the eight bytes at p come before the first quote, backslash, control or byte that is
+ * not ASCII. */
+static size_t plain_bytes(const unsigned char *p)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     const uint64_t tops = UINT64_C(0x8080808080808080);
     uint64_t w;
     memcpy(&w, p, sizeof(w));
+    w = le64toh(w);
     uint64_t quote = w ^ ones * '"';
     uint64_t slash = w ^ ones * '\\';
-    /* A byte below n makes (byte - n) borrow into its top bit; a false alarm only costs time. */
-    return ((w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & tops) == 0;
+    /* A byte below n borrows from its top bit when n is taken off; so may the bytes above it, but
+     * only the lowest mark counts. */
+    uint64_t marks = (w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & tops;
+    return marks ? (size_t)__builtin_ctzll(marks) / 8 : 8;
 }
 
 static bool hex4(const unsigned char *p, unsigned *out)
@@ -81,12 +87,26 @@ static bool skip_escape(struct scan *s)
     return true;
 }
 
+/* All characters up to the next ASCII one: other scripts come in runs. */
+static bool skip_utf8(struct scan *s)
+{
+    while (s->p < s->end && *s->p >= 0x80) {
+        size_t n = str_utf8_char((struct str){(const char *)s->p, (size_t)(s->end - s->p)});
+        if (n == 0)
+            return false;
+        s->p += n;
+    }
+    return true;
+}
+
 /* p is behind the opening quote. */
 static bool skip_string(struct scan *s)
 {
     for (;;) {
-        while (s->end - s->p >= 8 && plain_eight(s->p))
-            s->p += 8;
+        const unsigned char *p = s->p;
+        for (size_t n = 8; n == 8 && s->end - p >= 8; p += n)
+            n = plain_bytes(p);
+        s->p = p;
         if (s->p == s->end)
             return false;
         unsigned char c = *s->p;
@@ -102,11 +122,8 @@ static bool skip_string(struct scan *s)
             return false;
         } else if (c < 0x80) {
             s->p++;
-        } else {
-            size_t n = str_utf8_char((struct str){(const char *)s->p, (size_t)(s->end - s->p)});
-            if (n == 0)
-                return false;
-            s->p += n;
+        } else if (!skip_utf8(s)) {
+            return false;
         }
     }
 }

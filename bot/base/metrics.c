@@ -228,7 +228,7 @@ static void write_value(struct buf *out, double value)
         buf_puts(out, " NaN\n");
     else if (isinf(value))
         buf_puts(out, value > 0 ? " +Inf\n" : " -Inf\n");
-    else if (fabs(value) < 1e15 && trunc(value) == value)
+    else if (value > -1e15 && value < 1e15 && (double)(int64_t)value == value)
         buf_printf(out, " %.0f\n", value);
     else
         buf_printf(out, " %.17g\n", value);

@@ -16,6 +16,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,24 +35,35 @@ struct child {
     pid_t pid;
 };
 
+static bool is_program(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* folder/name, when that is a program. */
+static bool is_program_in(struct str folder, const char *name, char *out, size_t out_size)
+{
+    char path[PATH_MAX];
+    if (folder.n == 0)
+        folder = STR(".");
+    int n = snprintf(path, sizeof(path), STR_FMT "/%s", STR_ARG(folder), name);
+    return n > 0 && (size_t)n < sizeof(path) && is_program(path) &&
+           str_copy(out, out_size, str_of(path));
+}
+
 bool proc_find(const char *name, const char *const *folders, char *out, size_t out_size)
 {
     if (strchr(name, '/'))
-        return access(name, X_OK) == 0 && str_copy(out, out_size, str_of(name));
-    char path[PATH_MAX];
+        return is_program(name) && str_copy(out, out_size, str_of(name));
     const char *list = getenv("PATH");
     struct str rest = str_of(list ? list : "/usr/local/bin:/usr/bin:/bin");
-    for (struct str folder; str_split(&rest, ':', &folder);) {
-        int n = snprintf(path, sizeof(path), STR_FMT "%s%s", STR_ARG(folder), folder.n ? "/" : "./",
-                         name);
-        if (n > 0 && (size_t)n < sizeof(path) && access(path, X_OK) == 0)
-            return str_copy(out, out_size, str_of(path));
-    }
-    for (; folders && *folders; folders++) {
-        int n = snprintf(path, sizeof(path), "%s/%s", *folders, name);
-        if (n > 0 && (size_t)n < sizeof(path) && access(path, X_OK) == 0)
-            return str_copy(out, out_size, str_of(path));
-    }
+    for (struct str folder; str_split(&rest, ':', &folder);)
+        if (is_program_in(folder, name, out, out_size))
+            return true;
+    for (; folders && *folders; folders++)
+        if (is_program_in(str_of(*folders), name, out, out_size))
+            return true;
     return false;
 }
 
@@ -182,8 +194,11 @@ static bool start(struct child *c, struct err *err)
 {
     int code = c->user ? start_as_user(c) : start_spawn(c);
     if (code != 0)
-        return err_set(err, code == ENOENT ? ERR_GONE : ERR_LIMIT, "start %s: %s", c->path,
-                       strerrordesc_np(code));
+        return err_set(err,
+                       code == EACCES || code == EPERM ? ERR_DENIED
+                       : code == E2BIG                 ? ERR_INPUT
+                                                       : ERR_LIMIT,
+                       "start %s: %s", c->path, strerrordesc_np(code));
     return true;
 }
 

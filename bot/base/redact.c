@@ -291,7 +291,7 @@ static enum shape_result secret_at(const struct pass *p, size_t i, size_t *n, un
     enum shape_result exact = form_count ? exact_at(s, p->final, n, swallow) : SHAPE_NONE;
     if (exact == SHAPE_PARTIAL)
         return SHAPE_PARTIAL;
-    if (!shape_first((unsigned char)s.p[0]) || !at_boundary(p, i))
+    if (!shape_first[(unsigned char)s.p[0]] || !at_boundary(p, i))
         return exact;
     size_t shape_n = 0;
     unsigned shape_swallow = 0;
@@ -335,6 +335,18 @@ static void emit(struct pass *p, size_t from, size_t to)
         buf_add_str(p->out, str_sub(p->s, from, to));
 }
 
+/* From i on, the first byte where a secret may start; within the last bytes, any. */
+static size_t candidate(struct str s, size_t i)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    for (; i + KEY_BYTES <= s.n; i++) {
+        uint32_t h = hash(s.p + i);
+        if ((filter[h / 64] >> (h % 64) & 1) || (shape_first[p[i]] & shape_second[p[i + 1]]))
+            break;
+    }
+    return i;
+}
+
 /* How many bytes were dealt with; the rest has to be seen again with what follows. */
 static size_t run(struct pass *p)
 {
@@ -348,6 +360,9 @@ static size_t run(struct pass *p)
                 return i;
             continue;
         }
+        i = candidate(p->s, i);
+        if (i == p->s.n)
+            break;
         size_t n = 0;
         unsigned then = 0;
         enum shape_result got = secret_at(p, i, &n, &then);

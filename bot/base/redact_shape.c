@@ -52,12 +52,12 @@ unsigned shape_kind(unsigned char c)
     }
 }
 
-bool shape_first(unsigned char c)
-{
-    static const bool first[256] = {['g'] = true, ['s'] = true, ['A'] = true, ['x'] = true,
-                                    ['e'] = true, ['w'] = true, ['-'] = true};
-    return first[c];
-}
+/* The bits: 1 gh… gi…, 2 sk, 4 AK AS AI, 8 xo, 16 ey e2, 32 wh, 64 --. */
+const unsigned char shape_first[256] = {
+    ['g'] = 1, ['s'] = 2, ['A'] = 4, ['x'] = 8, ['e'] = 16, ['w'] = 32, ['-'] = 64};
+const unsigned char shape_second[256] = {
+    ['h'] = 1 | 32, ['i'] = 1, ['k'] = 2,  ['K'] = 4,  ['S'] = 4,
+    ['I'] = 4,      ['o'] = 8, ['y'] = 16, ['2'] = 16, ['-'] = 64};
 
 /* At most `max` bytes of the class at the front of s. */
 static size_t span(struct str s, unsigned class, size_t max)

@@ -27,8 +27,10 @@ unsigned shape_kind(unsigned char c);
 
 enum shape_result { SHAPE_NONE, SHAPE_PARTIAL, SHAPE_HIT };
 
-/* May a shape begin with c? Cheap, called for every byte. */
-bool shape_first(unsigned char c);
+/* Bits for the first and the second byte of a shape: one may begin where the two have a bit in
+ * common. Looked at for every byte of every text. */
+extern const unsigned char shape_first[256];
+extern const unsigned char shape_second[256];
 /* Does a token start at the front of s? HIT: *n bytes are certainly part of it, and all bytes of
  * class *swallow that follow are too. PARTIAL: s is too short to say. */
 enum shape_result shape_at(struct str s, size_t *n, unsigned *swallow);

@@ -100,6 +100,8 @@ static const struct {
     {T("\"a\tb0123456789\""),                                   false, false},
     {T("\"\0\""),                                               false, false},
     {T("{}\0"),                                                 false, false},
+    {T("1\0"),                                                  false, false},
+    {T("[1\0,2]"),                                              false, false},
     {T("\0{}"),                                                 false, false},
     {T("\"\xff\""),                                             false, false},
     {T("\"01234567\x80\""),                                     false, false},

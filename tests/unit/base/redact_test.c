@@ -11,6 +11,8 @@
 
 #define A20      "abcdefghij0123456789"
 #define A40      A20 A20
+#define TOKEN    "ghs_" A40 ".x-y"
+#define E2B_KEY  "e2b_" HEX40
 #define HEX40    "0123456789abcdef0123456789abcdef01234567"
 #define JWT      "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 #define PEM_BODY "MIIEpAIBAAKCAQEA7bq\nabcdef0123456789+/==\n"
@@ -263,9 +265,8 @@ static size_t pick(size_t n)
 static void random_streams(void **state)
 {
     (void)state;
-    static const char *const secrets[] = {"k3y-of-the-database", "p w/with?odd&bytes",
-                                          "zzzzzzzzzzzz",        "ghs_" A40 ".x-y",
-                                          "e2b_" HEX40,          JWT};
+    static const char *const secrets[] = {
+        "k3y-of-the-database", "p w/with?odd&bytes", "zzzzzzzzzzzz", TOKEN, E2B_KEY, JWT};
     static const char *const noise[] = {
         "ghs_",    "gh",   "eyJ",      "e2b_", "-----BEGIN ",  "-----", " ", "\n",
         "k3y-of-", "zzzz", "p w/with", "word", "\xe2\x82\xac", "sk-",   ".", "AKIA"};
