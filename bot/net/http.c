@@ -207,7 +207,15 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 static size_t on_upload(char *data, size_t size, size_t count, void *arg)
 {
     struct transfer *t = arg;
-    ssize_t n = pread(t->q->body_fd, data, size * count, t->body_offset);
+    int64_t in_file = t->body_offset - (int64_t)t->q->body_prefix.n;
+    if (in_file < 0) {
+        struct str left = str_sub(t->q->body_prefix, (size_t)t->body_offset, t->q->body_prefix.n);
+        size_t take = left.n < size * count ? left.n : size * count;
+        memcpy(data, left.p, take);
+        t->body_offset += (int64_t)take;
+        return take;
+    }
+    ssize_t n = pread(t->q->body_fd, data, size * count, in_file);
     if (n < 0) {
         t->failed = true;
         err_set(t->err, ERR_BUG, "read the body's file: %m");
@@ -290,7 +298,8 @@ static void set_body(CURL *e, const struct http_request *q, struct transfer *t)
                   str_eq(str_of(q->method), STR("PATCH"));
     if (q->body_fd > 0) {
         curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body_fd_size);
+        curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE,
+                         (curl_off_t)q->body_prefix.n + (curl_off_t)q->body_fd_size);
         curl_easy_setopt(e, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(e, CURLOPT_READDATA, t);
         curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_rewind);
@@ -325,6 +334,7 @@ static CURLcode set_options(const struct http *h, CURL *e, const struct call *ca
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)low_speed_s);
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, t->q->only_once ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     /* A cancelled call does not wait for the resolver's thread. */
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
@@ -346,7 +356,7 @@ static enum err_kind kind_of(CURLcode rc)
 {
     if (rc == CURLE_OPERATION_TIMEDOUT)
         return ERR_TIMEOUT;
-    if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL)
+    if (rc == CURLE_URL_MALFORMAT)
         return ERR_INPUT;
     return ERR_UPSTREAM;
 }
@@ -420,6 +430,8 @@ bool http_do(struct http *h, const struct http_request *q, const struct call *ca
     r->body.max = q->response_max ? q->response_max : RESPONSE_MAX_BYTES;
     if (!call_check(call, err))
         return false;
+    if (!str_starts(str_of(q->url), STR("https://")) && !str_starts(str_of(q->url), STR("http://")))
+        return err_set(err, ERR_INPUT, "%s %.40s: not an http or https URL", q->method, q->url);
     struct pair *p = pair_take(h, origin_of(q->url));
     if (transfer(h, p, call, &t)) {
         pair_give(h, p);

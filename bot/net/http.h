@@ -41,12 +41,16 @@ struct http_request {
     struct str body; /* borrowed; with method POST/PUT/PATCH always sent, also when empty */
     int body_fd;     /* > 0: the body is this file from its start, streamed; body is ignored */
     int64_t body_fd_size;
+    struct str body_prefix; /* borrowed; sent before what body_fd holds */
 
     /* Bytes; 0 = 16 MiB, for what goes to a sink 0 = no ceiling. Over it: ERR_LIMIT. */
     size_t response_max;
     http_sink_fn sink; /* NULL = collect in response.body */
     void *sink_arg;
     int low_speed_s; /* fail with ERR_TIMEOUT after so many seconds without a byte; 0 = 60 */
+    /* On a connection of its own, for what must not reach the server twice: when a kept connection
+     * breaks before the answer, libcurl sends the request again without asking, a POST as well. */
+    bool only_once;
 };
 
 struct http_response {
