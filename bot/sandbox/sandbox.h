@@ -1,6 +1,7 @@
 /* Sandboxes: E2B over its public wire protocol (../shared/e2b-protocol.md in the planning pages).
- * A `struct sandbox_client` is safe from any thread; a `struct sandbox` is plain data that tells how
- * to reach one. Nothing is remembered here: after a restart sandbox_get() is all that is needed. */
+ * A `struct sandbox_client` is safe from any thread; a `struct sandbox` is plain data that tells
+ * how to reach one. Nothing is remembered here: after a restart sandbox_get() is all that is
+ * needed. */
 #pragma once
 
 #include "bot/base/attr.h"
@@ -33,12 +34,13 @@ struct sandbox {
     enum sandbox_state state;
     int cpu_count; /* 0 = not told */
     int memory_mb;
-    int64_t end_ms; /* wall time; 0 = not told */
+    int64_t end_ms;        /* wall time; 0 = not told */
+    char envd_version[24]; /* of the daemon inside; "" = not told */
 };
 void sandbox_done(struct sandbox *s);
 
 struct sandbox_meta {
-    const char *key; /* [A-Za-z0-9_-]+ both */
+    const char *key; /* [A-Za-z0-9._-]+ both */
     const char *value;
 };
 struct sandbox_spec {
@@ -49,9 +51,10 @@ struct sandbox_spec {
     const char *nonce; /* put into metadata as "nonce": finds the sandbox when the answer is lost */
     bool no_internet;
 };
-/* Creates one, or adopts the one that an earlier, ambiguous attempt with the same nonce made (looked
- * up first when `maybe_exists`, and after any ambiguous outcome). Extra ones are killed.
- * ERR_LIMIT: concurrency or rate (retry_after_s); ERR_INPUT: template or settings; ERR_AUTH: key. */
+/* Creates one, or adopts the one that an earlier, ambiguous attempt with the same nonce made
+ * (looked up first when `maybe_exists`, and after any ambiguous outcome). Extra ones are killed.
+ * ERR_LIMIT: concurrency or rate (retry_after_s); ERR_INPUT: template or settings; ERR_AUTH: key.
+ */
 bool sandbox_create(struct sandbox_client *c, const struct sandbox_spec *spec, bool maybe_exists,
                     const struct call *call, struct sandbox *out, struct err *err) MUST_CHECK;
 /* ERR_GONE: it does not exist any more. */
@@ -67,11 +70,12 @@ struct sandbox_listed {
     char task[80];  /* metadata "task"; "" = none */
     char nonce[80]; /* metadata "nonce" */
     int64_t started_ms;
+    enum sandbox_state state;
 };
 /* All pages of the running and paused ones that carry every pair of metadata. */
 bool sandbox_list(struct sandbox_client *c, const struct sandbox_meta *metadata, int metadata_n,
-                  const struct call *call, struct sandbox_listed **out, int *n, struct err *err)
-    MUST_CHECK; /* *out: free() */
+                  const struct call *call, struct sandbox_listed **out, int *n,
+                  struct err *err) MUST_CHECK; /* *out: free() */
 /* Does the key work and the template exist? For doctor. */
 bool sandbox_check(struct sandbox_client *c, const char *template_id, const struct call *call,
                    struct err *err) MUST_CHECK;
@@ -99,40 +103,48 @@ struct sandbox_run {
     const char *const *envp; /* NAME=value; NULL = none. Never secrets of ours */
     const char *cwd;         /* NULL = home */
     const char *tag;         /* NULL = none */
-    size_t output_max;       /* kept bytes of stdout and stderr together; 0 = 1 MiB. More is dropped */
+    size_t output_max; /* kept bytes of stdout and stderr together; 0 = 1 MiB. More is dropped */
 };
 struct sandbox_exit {
     bool exited;   /* false = killed by a signal */
     int exit_code; /* 128 + … is not used; -1 with exited = false */
     struct buf output;
+    bool output_cut; /* bytes are missing: over output_max, or lost while a stream was broken */
 };
 /* Runs to its end; a stream that breaks before the end event is re-attached by pid. Only for
- * commands that may be repeated: when the end cannot be learned the call fails with ERR_UPSTREAM. */
+ * commands that may be repeated: when the end cannot be learned the call fails with ERR_UPSTREAM.
+ */
 bool sandbox_exec(struct sandbox_client *c, const struct sandbox *s, const struct sandbox_run *run,
                   const struct call *call, struct sandbox_exit *out, struct err *err) MUST_CHECK;
 
 /* --- a long run that survives us: own session and process group, output to files under `dir`
- * (log, exit, pgid), nothing depends on a stream. Starting twice with one dir starts once. */
+ * (log, exit, pgid), nothing depends on a stream. Starting twice with one dir starts once. What the
+ * command leaves behind in sessions of its own (daemons) is not part of the job. */
 struct sandbox_job {
-    const char *dir;         /* absolute, in the sandbox */
+    const char *dir; /* absolute, in the sandbox */
     const char *const *argv;
-    const char *const *envp; /* written to a file of mode 0600 that the job removes on start */
-    const char *cwd;
+    const char *const *envp; /* NAME=value; goes by a file in a folder of mode 0700, removed on
+                              * start: never in argv, in a process list or in E2B's own logs */
+    const char *cwd;         /* NULL = home */
 };
 bool sandbox_job_start(struct sandbox_client *c, const struct sandbox *s,
-                       const struct sandbox_job *job, const struct call *call, struct err *err)
-    MUST_CHECK;
-struct sandbox_job_state {
+                       const struct sandbox_job *job, const struct call *call,
+                       struct err *err) MUST_CHECK;
+struct sandbox_job_state { /* {0} before the first look; hand the same one to every look */
     bool started;
     bool ended;
-    int exit_code; /* as the shell sees it: 128 + signal */
+    int exit_code;      /* as the shell sees it: 128 + signal */
+    bool lost;          /* ended without an exit status (137 is put for it): somebody killed the
+                         * job's own shell too, or the sandbox ran out of memory */
+    int64_t checked_ms; /* when the job was last seen alive (monotonic) */
 };
 /* Reads the log from *offset on (appends to out, at most max, moves *offset) and the state. When
- * nothing is new it answers at once: the caller waits (call_wait) between two looks. `ended` is only
- * told once the log was read to its end. */
+ * nothing is new it answers at once: the caller waits (call_wait) between two looks. `ended` is
+ * only told once the log was read up to where it was when the command ended. */
 bool sandbox_job_poll(struct sandbox_client *c, const struct sandbox *s, const char *dir,
                       int64_t *offset, size_t max, const struct call *call, struct buf *out,
                       struct sandbox_job_state *state, struct err *err) MUST_CHECK;
-/* SIGTERM to the whole group, SIGKILL after grace_s; true when it is gone (also: was never there). */
+/* SIGTERM to the whole group, SIGKILL after grace_s; true when it is gone (also: was never there).
+ */
 bool sandbox_job_kill(struct sandbox_client *c, const struct sandbox *s, const char *dir,
                       int grace_s, const struct call *call, struct err *err) MUST_CHECK;
