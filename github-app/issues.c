@@ -78,8 +78,7 @@ static bool comment_edit(struct github *g, const struct github_repo *repo, int64
                      .repo = repo,
                      .need = GITHUB_WRITE,
                      .body = body,
-                     .repeatable = true,
-                     .content = true};
+                     .repeatable = true};
     bool ok = rest_call(g, &q, call, &a, err);
     *status = a.status;
     return ok;
@@ -218,7 +217,6 @@ bool github_react(struct github *g, const struct github_repo *repo, int issue, i
                      .need = GITHUB_WRITE,
                      .body = body,
                      .repeatable = true, /* the same reaction again is the same reaction */
-                     .content = true,
                      .patient = true};
     return rest_call(g, &q, call, &a, err);
 }

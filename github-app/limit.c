@@ -4,9 +4,10 @@
  * Anything else with 403 is a missing permission and no business of this file. On GitHub Enterprise
  * Server limits are usually off and the headers absent: absent is not 0.
  *
- * Visible writes take tickets from a bucket of WRITE_BURST that refills at WRITE_PER_MIN, which
- * keeps one installation under GitHub's limit for content of 80 a minute. The limit of 500 an hour
- * and the spacing of writes are not kept here. */
+ * What creates content (comments, pull requests) takes tickets from a bucket of WRITE_BURST that
+ * refills at WRITE_PER_MIN, which keeps one installation under GitHub's limit for content of 80 a
+ * minute. The limit of 500 an hour and the spacing of writes are not kept here.
+ */
 #include "github-app/limit.h"
 
 #include "bot/base/clock.h"
@@ -17,8 +18,8 @@
 
 #include <strings.h>
 
-#define WRITE_BURST      10.0
-#define WRITE_PER_MIN    80.0
+#define WRITE_BURST      40.0 /* with what refills in the same minute: 80 */
+#define WRITE_PER_MIN    40.0
 #define SECONDARY_S      60
 #define SECONDARY_ROUNDS 5       /* 60, 120, 240, 480, 960 s */
 #define RESET_MAX_MS     3700000 /* the window is an hour */

@@ -175,8 +175,7 @@ static bool pull_update(struct github *g, const struct github_repo *repo, const 
                      .repo = repo,
                      .need = GITHUB_WRITE,
                      .body = body,
-                     .repeatable = true,
-                     .content = true};
+                     .repeatable = true};
     return rest_call(g, &q, call, &a, err) && pull_read(a.json, arena, out, err);
 }
 

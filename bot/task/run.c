@@ -87,6 +87,16 @@ struct call run_call(const struct run *r, int seconds)
     return call_within(&r->call, (int64_t)seconds * 1000);
 }
 
+void run_token_done(struct run *r, enum github_need need, const struct secret *token,
+                    const struct err *why)
+{
+    struct err err = {0};
+    if (why && why->kind == ERR_AUTH)
+        github_token_refused(r->env->github, &r->repo, need, token);
+    if (!github_token_drop(r->env->github, &r->repo, need, &r->call, &err))
+        log_err(LOG_DEBUG, "token not revoked; it ends by itself", &err);
+}
+
 const char *run_path(struct run *r, const char *name)
 {
     return arena_printf(r->arena, "%s/%s", r->dir, name);

@@ -10,6 +10,7 @@
 #include "bot/base/json.h"
 #include "bot/base/mem.h"
 #include "bot/git/import.h"
+#include "bot/git/wire.h"
 #include "bot/sandbox/sandbox.h"
 #include "bot/store/steps.h"
 #include "bot/store/tasks.h"
@@ -92,6 +93,9 @@ bool run_import(struct run *r, struct err *err) MUST_CHECK;
 /* Takes the work out of the sandbox: dir/out.bundle and, at once, the patch in the database.
  * *any = false: nothing was changed. */
 bool run_collect(struct run *r, bool *any, struct err *err) MUST_CHECK;
+/* A token for git is used once: forgets and revokes it. why = the error of the git call, or NULL. */
+void run_token_done(struct run *r, enum github_need need, const struct secret *token,
+                    const struct err *why);
 /* Path in dir, in the arena. */
 const char *run_path(struct run *r, const char *name);
 /* Posts or edits the one status comment; failures are logged, never fatal. */

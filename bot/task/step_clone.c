@@ -29,6 +29,7 @@ static bool fetch(struct run *r, const char *path, struct err *err)
                              r->env->pack_max_bytes, &r->call, NULL, NULL, &got, err) &&
               file_write(run_path(r, "shallow"), buf_str(&got.shallow), 0600, err);
     buf_done(&got.shallow);
+    run_token_done(r, GITHUB_READ, &token, ok ? NULL : err);
     if (!ok)
         return err_wrap(err, "fetch %s", r->task.repository);
     if (rename(tmp, path) != 0)

@@ -58,8 +58,10 @@ static bool push(struct run *r, struct err *err)
     struct git_remote remote = {r->env->http, url, &token};
     AUTO(buf_done) struct buf words = {0};
     enum git_push_result result;
-    if (!git_push(&remote, arena_printf(r->arena, "refs/heads/%s", r->task.branch), r->old_oid,
-                  r->import.tip, fd, &r->call, &result, &words, err))
+    bool answered = git_push(&remote, arena_printf(r->arena, "refs/heads/%s", r->task.branch),
+                             r->old_oid, r->import.tip, fd, &r->call, &result, &words, err);
+    run_token_done(r, GITHUB_PUSH, &token, answered ? NULL : err);
+    if (!answered)
         return false;
     return result == GIT_PUSHED || refused(result, &words, err);
 }

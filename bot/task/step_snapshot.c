@@ -102,7 +102,7 @@ static bool choose_branch(struct run *r, struct err *err)
 
 bool step_snapshot(struct run *r, struct err *err)
 {
-    const char *default_branch;
+    const char *default_branch = NULL;
     if (!read_repository(r, &default_branch, err))
         return false;
     bool open = true;

@@ -43,7 +43,7 @@ static size_t utf8_at(struct str s, size_t i, uint32_t *cp)
 {
     unsigned char c = (unsigned char)s.p[i];
     size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
-    if (n == 0 || i + n > s.n)
+    if (n == 0 || i + n > s.n || !str_is_utf8(str_sub(s, i, i + n)))
         return 0;
     *cp = n == 1 ? c : c & (0xffu >> (n + 1));
     for (size_t k = 1; k < n; k++)

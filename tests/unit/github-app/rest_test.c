@@ -164,17 +164,17 @@ static void writes_take_tickets(void **state)
     (void)state;
     struct fake *f = fake_new(rules, NULL, "github_pat_0123456789");
     struct err err;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 42; i++) {
         AUTO(rest_answer_done) struct rest_answer a = {0};
         struct call call = call_in(100, NULL);
         struct rest q = {
             .method = "POST", .path = WAY, .label = "POST /test", .repo = &repo, .content = true};
         bool ok = rest_call(f->g, &q, &call, &a, &err);
-        assert_true(ok == (i != 10));
+        assert_true(ok == (i != 40));
         if (!ok) {
             assert_int_equal(err.kind, ERR_LIMIT);
-            assert_int_equal(err.retry_after_s, 1);
-            clock_test_shift_ms(800, 800); /* 80 a minute: one in 750 ms */
+            assert_int_equal(err.retry_after_s, 2);
+            clock_test_shift_ms(1600, 1600); /* 40 a minute: one in 1500 ms */
         }
     }
     fake_free(f);
