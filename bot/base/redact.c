@@ -4,7 +4,8 @@
  * as it is, JSON-escaped, percent-encoded, in hex, in base64 at each of the three alignments
  * (because it is usually a part of what was encoded), and line by line. Streams hold back only what
  * may be the start of a secret, and what is known to be one is swallowed without being held.
- * Limits: base64 that was broken into lines, and encodings inside of encodings, are not found. */
+ * Limits: encodings inside of encodings, and encoded tokens that were not registered, are not
+ * found; nor is base64 whose first line break falls into the first four characters of the value. */
 #include "bot/base/redact.h"
 
 #include "bot/base/enc.h"
@@ -234,13 +235,19 @@ struct pass {
     bool found;
 };
 
-/* Compares a form with the text at s; the text may end within it. */
-static enum shape_result form_at(const struct form *f, struct str s)
+/* Compares a form with the text at s, which may end within it. Base64 may be broken into lines. */
+static enum shape_result form_at(const struct form *f, struct str s, size_t *used)
 {
-    size_t n = f->n < s.n ? f->n : s.n;
-    if (memcmp(f->bytes, s.p, n) != 0)
-        return SHAPE_NONE;
-    return n == f->n ? SHAPE_HIT : SHAPE_PARTIAL;
+    size_t same = 0;
+    size_t i = 0;
+    for (; same < f->n && i < s.n; i++) {
+        if (s.p[i] == f->bytes[same])
+            same++;
+        else if (!f->swallow || same == 0 || (s.p[i] != '\n' && s.p[i] != '\r') || i > 2 * f->n)
+            return SHAPE_NONE;
+    }
+    *used = i;
+    return same == f->n ? SHAPE_HIT : SHAPE_PARTIAL;
 }
 
 /* The longest registered form at the front of s. */
@@ -252,7 +259,7 @@ static enum shape_result exact_at(struct str s, bool final, size_t *n, unsigned 
             return SHAPE_NONE;
         for (size_t i = 0; i < BUCKETS; i++)
             for (const struct form *f = buckets[i]; f; f = f->next)
-                if (form_at(f, s) != SHAPE_NONE)
+                if (form_at(f, s, n) != SHAPE_NONE)
                     return SHAPE_PARTIAL;
         return SHAPE_NONE;
     }
@@ -260,11 +267,12 @@ static enum shape_result exact_at(struct str s, bool final, size_t *n, unsigned 
     if (!(filter[h / 64] >> (h % 64) & 1))
         return SHAPE_NONE;
     for (const struct form *f = *bucket_of(h); f; f = f->next) {
-        enum shape_result got = form_at(f, s);
+        size_t used;
+        enum shape_result got = form_at(f, s, &used);
         if (got == SHAPE_PARTIAL && !final)
             return SHAPE_PARTIAL;
-        if (got == SHAPE_HIT && f->n > *n) {
-            *n = f->n;
+        if (got == SHAPE_HIT && used > *n) {
+            *n = used;
             *swallow = f->swallow;
         }
     }

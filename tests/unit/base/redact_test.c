@@ -182,6 +182,33 @@ static void masks_base64_around(void **state)
     redact_remove(secret);
 }
 
+/* What the program base64 makes of a long token: lines of 76 characters. A break within the first
+ * four characters of the value is the known gap. */
+static void masks_broken_base64(void **state)
+{
+    (void)state;
+    const struct str secret = STR("ghx-" A40 "-" A40 "-" A40 "-" A20);
+    redact_add(secret);
+    size_t masked = 0;
+    for (size_t lead = 0; lead < 57; lead++) {
+        AUTO(buf_done) struct buf plain = {0};
+        AUTO(buf_done) struct buf text = {0};
+        AUTO(buf_done) struct buf lines = {0};
+        AUTO(buf_done) struct buf out = {0};
+        for (size_t i = 0; i < lead; i++)
+            buf_putc(&plain, '.');
+        buf_add_str(&plain, secret);
+        enc_base64(&text, plain.data, plain.len);
+        for (size_t i = 0; i < text.len; i += 76)
+            buf_printf(&lines, STR_FMT "\n", STR_ARG(str_sub(buf_str(&text), i, i + 76)));
+        redact(&out, buf_str(&lines));
+        masked += str_ends(buf_str(&out), STR("***\n"));
+        check_cuts("broken base64", buf_str(&lines), buf_cstr(&out));
+    }
+    assert_in_range(masked, 53, 57);
+    redact_remove(secret);
+}
+
 static void counts(void **state)
 {
     (void)state;
@@ -363,6 +390,7 @@ int main(void)
         cmocka_unit_test(masks_shapes_in_streams),
         cmocka_unit_test(masks_exact_values),
         cmocka_unit_test(masks_base64_around),
+        cmocka_unit_test(masks_broken_base64),
         cmocka_unit_test(counts),
         cmocka_unit_test(longest_wins),
         cmocka_unit_test(bounded),
