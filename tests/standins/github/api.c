@@ -7,6 +7,7 @@
 #include "bot/base/enc.h"
 #include "bot/base/json.h"
 #include "bot/base/mem.h"
+#include "tests/standins/github/graphql.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -226,7 +227,7 @@ static const struct route *route_find(struct req *q, const struct split *s, char
             char *part[REQ_PARTS + 2] = {NULL};
             if (!pattern_match(r->pattern, s, part))
                 continue;
-            if (!str_eq(http_method(q->x), str_of(r->method))) {
+            if (!str_eq(q->method, str_of(r->method))) {
                 *other_method = true;
                 parts_free(part, REQ_PARTS + 2);
                 continue;
@@ -245,7 +246,7 @@ static const struct route *route_find(struct req *q, const struct split *s, char
 
 static bool is_read(const struct req *q)
 {
-    return str_eq(http_method(q->x), STR("GET")) || str_eq(http_method(q->x), STR("HEAD"));
+    return str_eq(q->method, STR("GET")) || str_eq(q->method, STR("HEAD"));
 }
 
 /* The repository, seen and allowed; else the answer is in q. */
@@ -509,10 +510,23 @@ static void note(struct req *q, struct faults *f, uint64_t entry)
         faults_note(f, entry, "installation", json_integer(q->who.inst->id));
 }
 
+int api_inside(struct req *q, const char *method, const char *path, json_t *body, json_t **out)
+{
+    struct req inner = {
+        .x = q->x, .method = str_of(method), .who = q->who, .body = body, .headers = json_object()};
+    dispatch(&inner, path);
+    parts_free(inner.part, REQ_PARTS);
+    json_decref(inner.body);
+    json_decref(inner.headers);
+    buf_done(&inner.raw);
+    *out = inner.out;
+    return inner.status;
+}
+
 /* http_answer() copies to the socket and may block on a slow client: not under the lock. */
 void api_serve(struct http_exchange *x, struct faults *f, uint64_t entry, const char *path)
 {
-    struct req q = {.x = x, .headers = json_object()};
+    struct req q = {.x = x, .method = http_method(x), .headers = json_object()};
     const char *version = version_of(&q);
     bool graphql = strcmp(path, "/graphql") == 0 || strcmp(path, "/api/graphql") == 0;
     if (!body_read(&q)) {
@@ -533,6 +547,8 @@ void api_serve(struct http_exchange *x, struct faults *f, uint64_t entry, const 
             graphql_serve(&q);
         else
             dispatch(&q, path);
+        if (!is_read(&q))
+            merge_waiting(&q);
     }
     note(&q, f, entry);
     state_unlock();

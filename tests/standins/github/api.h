@@ -23,6 +23,7 @@ struct actor {
 
 struct req {
     struct http_exchange *x;
+    struct str method; /* of this call; not x's for a call inside another (api_inside) */
     struct actor who;
     char *part[REQ_PARTS]; /* what ':' and '*' of the pattern stood for, decoded */
     json_t *body;          /* an object or NULL */
@@ -94,6 +95,9 @@ void limits_leave(struct req *q, bool counted);
 void limits_headers(struct req *q);
 json_t *limits_overview(const struct req *q);
 void limits_set(const json_t *order);
+
+/* Merges what waits for its checks (auto-merge); after every request that may have changed them. */
+void merge_waiting(struct req *q);
 
 /* ---- graphql.c ---- */
 void graphql_serve(struct req *q);

@@ -75,7 +75,7 @@ static void delete_installation(struct req *q)
 static void suspend(struct req *q)
 {
     struct installation *i = want_installation(q);
-    bool on = str_eq(http_method(q->x), STR("PUT"));
+    bool on = str_eq(q->method, STR("PUT"));
     if (!i)
         return;
     i->suspended = on ? now_ms() : 0;

@@ -307,7 +307,7 @@ static void remove_assignees(struct req *q)
 static void lock(struct req *q)
 {
     struct issue *i = want_issue(q, 0);
-    bool on = str_eq(http_method(q->x), STR("PUT"));
+    bool on = str_eq(q->method, STR("PUT"));
     if (!i)
         return;
     i->locked = on;

@@ -4,6 +4,7 @@
 #include "tests/standins/github/merge.h"
 
 #include "bot/base/json.h"
+#include "bot/base/log.h"
 #include "bot/base/mem.h"
 #include "tests/standins/github/events.h"
 #include "tests/standins/github/write.h"
@@ -154,6 +155,33 @@ void merge_pull(struct req *q)
         reply(q, 200,
               json_pack("{s:s, s:b, s:s}", "sha", sha, "merged", 1, "message",
                         "Pull Request successfully merged"));
+}
+
+void merge_waiting(struct req *q)
+{
+    for (size_t r = 0; r < S.repos.n; r++) {
+        struct repo *repo = S.repos.at[r];
+        for (size_t n = 0; n < repo->issues.n; n++) {
+            struct issue *i = repo->issues.at[n];
+            bool mergeable;
+            char sha[SHA_TEXT];
+            if (!i->pull || !i->pull->auto_merge || i->closed ||
+                strcmp(pull_merge_state(i, &mergeable), "clean") != 0)
+                continue;
+            const json_t *order = i->pull->auto_merge;
+            const char *title = json_cstr(order, "commit_title");
+            const char *message = json_cstr(order, "commit_message");
+            struct req inner = {
+                .x = q->x, .method = STR("PUT"), .repo = repo, .headers = json_object()};
+            inner.who.kind = ACTOR_USER;
+            inner.who.user = user_by_id(json_int(order, "enabled_by.id", 0));
+            if (!merge_do(&inner, i, json_cstr(order, "merge_method"), *title ? title : NULL,
+                          *message ? message : NULL, sha))
+                log_warn("auto-merge failed", "repository", repo->full, NULL);
+            json_decref(inner.out);
+            json_decref(inner.headers);
+        }
+    }
 }
 
 /* Merges the base into the head. GitHub does it a moment later; here it is done at once. */
