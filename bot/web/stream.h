@@ -1,0 +1,9 @@
+/* Answers without a known end: a task's events as they happen, its log. Loop's thread. */
+#pragma once
+
+#include "bot/web/web.h"
+
+#define STREAM_BEAT_MS 15000
+
+/* We are going down: event streams end (their clients resume elsewhere by Last-Event-ID). */
+void stream_end_all(struct loop *loop);
