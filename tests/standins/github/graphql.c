@@ -103,11 +103,15 @@ static json_t *connection(struct gql *g, const json_t *rows, const json_t *field
         json_array_append(nodes, row);
         json_array_append_new(edges, json_pack("{s:O, s:o}", "node", row, "cursor", cursor_of(i)));
     }
-    json_t *o = json_pack("{s:I, s:o, s:o, s:{s:b, s:b, s:o, s:o}}", "totalCount",
-                          (json_int_t)total, "nodes", nodes, "edges", edges, "pageInfo",
-                          "hasNextPage", to<total, "hasPreviousPage", from> 0, "endCursor",
-                          to > from ? cursor_of(to - 1) : json_null(), "startCursor",
-                          to > from ? cursor_of(from) : json_null());
+    bool more = to < total;
+    bool less = from > 0;
+    bool some = to > from;
+    json_t *info = json_pack("{s:b, s:b, s:o, s:o}", "hasNextPage", more, "hasPreviousPage", less,
+                             "endCursor", some ? cursor_of(to - 1) : json_null(), "startCursor",
+                             some ? cursor_of(from) : json_null());
+    json_t *o =
+        json_pack("{s:I, s:I, s:o, s:o, s:o}", "totalCount", (json_int_t)total, "issueCount",
+                  (json_int_t)total, "nodes", nodes, "edges", edges, "pageInfo", info);
     json_t *bare =
         json_pack("{s:s, s:{}, s:O}", "name", name, "args", "sel", json_object_get(field, "sel"));
     json_t *out = project(g, o, bare);

@@ -573,6 +573,11 @@ json_t *gql_repo_field(struct gql *g, struct repo *r, const json_t *field)
         return one(g, r, field, name);
     if (strcmp(name, "labels") == 0)
         return labels_of(r, &r->labels);
+    if (strcmp(name, "label") == 0) {
+        const struct label *l =
+            label_find(r, json_cstr(args, "name") ? json_cstr(args, "name") : "");
+        return l ? label_of(r, l) : json_null();
+    }
     if (strcmp(name, "ref") == 0)
         return ref_of(r, json_cstr(args, "qualifiedName") ? json_cstr(args, "qualifiedName") : "");
     if (strcmp(name, "object") == 0) {
