@@ -165,7 +165,7 @@ void api_run(h2o_req_t *req, const struct route *route, struct str id)
     a->job.run = run_call;
     bool fits = str_copy(a->id, sizeof(a->id), id);
     ticket_init(&a->ticket, req, send_answer);
-    if (fits && work_add(w->work, &a->job, false))
+    if (fits && crew_add(w->crew, &a->job, false))
         return;
     ticket_take(&a->ticket);
     arena_free(a->arena);

@@ -4,8 +4,8 @@
 
 #include "bot/base/buf.h"
 #include "bot/base/mem.h"
+#include "bot/web/crew.h"
 #include "bot/web/route.h"
-#include "bot/web/work.h"
 
 struct api_call {
     struct ticket ticket;

@@ -8,7 +8,7 @@
 
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
-#include "bot/web/work.h"
+#include "bot/web/crew.h"
 
 #define BUCKETS 256
 
@@ -85,7 +85,7 @@ static void read_more(struct topic *t)
         return;
     }
     t->again = false;
-    t->reading = work_add(t->hub->web->work, &t->job, true);
+    t->reading = crew_add(t->hub->web->crew, &t->job, true);
     t->refs += t->reading ? 1 : 0;
 }
 

@@ -185,7 +185,8 @@ static void open_drain(struct loop *loop, struct mail *mail)
     loop->drain_until_ms = ((struct order *)mail)->until_ms;
     free(mail);
     close_listeners(loop);
-    h2o_context_request_shutdown(&loop->ctx);
+    /* Not h2o_context_request_shutdown(): it also starts a timer for HTTP/2, which never ends. */
+    loop->ctx.shutdown_requested = 1;
     stream_end_all(loop);
     h2o_timeout_link(loop->ctx.loop, &loop->drain, &loop->drain_entry);
 }

@@ -6,6 +6,7 @@
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
 #include "bot/base/thread.h"
+#include "bot/web/crew.h"
 #include "bot/web/gate.h"
 #include "bot/web/hub.h"
 #include "bot/web/intake.h"
@@ -13,7 +14,6 @@
 #include "bot/web/loop.h"
 #include "bot/web/reply.h"
 #include "bot/web/route.h"
-#include "bot/web/work.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -122,7 +122,7 @@ bool web_start(const struct web_config *config, const struct web_secrets *secret
         !tls || listen_tls(config->tls_cert, config->tls_key ? config->tls_key : "", &w->tls, err);
     ok = ok && listen_open(config->listen, w->listeners, WEB_LISTENERS_MAX, &w->nlisteners,
                            &w->port, err);
-    ok = ok && work_start(w->config.workers, &w->work, err) && intake_start(w, &w->intake, err) &&
+    ok = ok && crew_start(w->config.workers, &w->crew, err) && intake_start(w, &w->intake, err) &&
          start_loops(w, err);
     if (w->nloops > 0)
         wait_for(w, &w->running, INT_MAX);
@@ -157,7 +157,7 @@ void web_stop(struct web *w, int64_t grace_ms)
         loop_drain(&w->loops[i], grace_ms);
     wait_for(w, &w->drained, grace_ms);
     intake_stop(w->intake);
-    work_stop(w->work);
+    crew_stop(w->crew);
     for (int i = 0; i < w->nloops; i++)
         loop_leave(&w->loops[i]);
     for (int i = 0; i < w->nloops; i++)
@@ -165,7 +165,7 @@ void web_stop(struct web *w, int64_t grace_ms)
     for (int i = 0; i < w->nlisteners; i++)
         close(w->listeners[i]);
     intake_free(w->intake);
-    work_free(w->work);
+    crew_free(w->crew);
     hub_free(w->hub);
     gate_free(w->gate);
     h2o_config_dispose(&w->h2o);

@@ -13,11 +13,11 @@
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
 #include "bot/base/metrics.h"
+#include "bot/web/crew.h"
 #include "bot/web/guest.h"
 #include "bot/web/handlers.h"
 #include "bot/web/hub.h"
 #include "bot/web/reply.h"
-#include "bot/web/work.h"
 
 #define PENDING_MAX_BYTES ((size_t)1024 * 1024)
 #define PENDING_MAX       256 /* pages */
@@ -109,7 +109,7 @@ static void fail(struct stream *s, const struct err *err)
 
 static void start_reading(struct stream *s)
 {
-    s->reading = work_add(s->loop->web->work, &s->job, true);
+    s->reading = crew_add(s->loop->web->crew, &s->job, true);
     if (!s->reading)
         fail(s, &(struct err){.kind = ERR_UPSTREAM, .text = "the server is stopping"});
 }

@@ -20,7 +20,7 @@
 
 struct gate;
 struct intake;
-struct work;
+struct crew;
 struct hub;
 struct web;
 
@@ -57,7 +57,7 @@ struct web {
     _Atomic(const struct secret *) webhook_secret, webhook_secret_previous, api_token;
     struct gate *gate;
     struct intake *intake;
-    struct work *work;
+    struct crew *crew;
     struct hub *hub;
     atomic_bool stopping;
     pthread_mutex_t mutex; /* guards the two counts below */

@@ -1,6 +1,6 @@
 /* One queue, a mutex and a condition: API calls are rare next to webhooks, which have their own
  * path (intake.c). */
-#include "bot/web/work.h"
+#include "bot/web/crew.h"
 
 #include "bot/base/mem.h"
 #include "bot/base/thread.h"
@@ -9,7 +9,7 @@
 
 #define WAITING_MAX 256
 
-struct work {
+struct crew {
     pthread_mutex_t mutex;
     pthread_cond_t cond;
     struct job *first, **last;
@@ -21,7 +21,7 @@ struct work {
 
 static void *run(void *arg)
 {
-    struct work *w = arg;
+    struct crew *w = arg;
     pthread_mutex_lock(&w->mutex);
     for (;;) {
         while (!w->first && !w->stop)
@@ -41,16 +41,16 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool work_start(int threads, struct work **out, struct err *err)
+bool crew_start(int threads, struct crew **out, struct err *err)
 {
-    struct work *w = mem_alloc(sizeof(*w) + (size_t)threads * sizeof(w->ids[0]));
+    struct crew *w = mem_alloc(sizeof(*w) + (size_t)threads * sizeof(w->ids[0]));
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->cond, NULL);
     w->last = &w->first;
     for (; w->threads < threads; w->threads++) {
         if (!thread_start(&w->ids[w->threads], "web-work", run, w, err)) {
-            work_stop(w);
-            work_free(w);
+            crew_stop(w);
+            crew_free(w);
             return false;
         }
     }
@@ -58,7 +58,7 @@ bool work_start(int threads, struct work **out, struct err *err)
     return true;
 }
 
-bool work_add(struct work *w, struct job *job, bool bounded)
+bool crew_add(struct crew *w, struct job *job, bool bounded)
 {
     job->next = NULL;
     pthread_mutex_lock(&w->mutex);
@@ -73,7 +73,7 @@ bool work_add(struct work *w, struct job *job, bool bounded)
     return ok;
 }
 
-void work_stop(struct work *w)
+void crew_stop(struct crew *w)
 {
     if (!w)
         return;
@@ -86,7 +86,7 @@ void work_stop(struct work *w)
     w->threads = 0;
 }
 
-void work_free(struct work *w)
+void crew_free(struct crew *w)
 {
     if (!w)
         return;
