@@ -17,7 +17,7 @@ CREATE TABLE inbox (
     id          bigint GENERATED ALWAYS AS IDENTITY,
     source      inbox_source NOT NULL,
     swept       boolean NOT NULL DEFAULT false, -- found in GitHub's delivery log, same identity
-    guid        text NOT NULL CHECK (length(guid) BETWEEN 1 AND 200),
+    guid        text COLLATE "C" NOT NULL CHECK (length(guid) BETWEEN 1 AND 200),
     event       text NOT NULL CHECK (length(event) BETWEEN 1 AND 100),
     state       inbox_state NOT NULL DEFAULT 'new',
     received_at timestamptz NOT NULL DEFAULT now(),

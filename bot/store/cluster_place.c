@@ -1,17 +1,21 @@
 /* The ground on which the private cluster stands: programs, user, folders, initdb.
  *
  * PostgreSQL refuses to run as root. When we are root its user is "postgres", who must be able to
- * enter every folder above the cluster; a home folder like /root usually forbids that, and then the
- * error names the folder and the mend. Nobody else gets in: the cluster and the socket's folder are
- * open to that user only (and root), which is why connections over the socket need no password.
+ * enter every folder above the cluster. A home folder like /root forbids that, and it is not ours
+ * to open; then the cluster lives under /var/lib/squadbot, and the data folder says where. Nobody
+ * else gets in: the cluster and the socket's folder are open to that user only (and root), which is
+ * why connections over the socket need no password.
  *
  * Limits: a socket's path has at most 107 bytes, so under a long data folder the socket moves to a
  * folder in /run or /tmp whose name is a hash of the data folder. */
 #include "bot/store/cluster_place.h"
 
+#include "bot/store/cluster.h"
+
 #include "bot/base/buf.h"
 #include "bot/base/enc.h"
 #include "bot/base/io.h"
+#include "bot/base/log.h"
 #include "bot/base/str.h"
 
 #include <errno.h>
@@ -29,6 +33,7 @@
 #include <unistd.h>
 
 #define SERVER_USER     "postgres"
+#define OTHER_HOME      "/var/lib/squadbot"
 #define SOCKET_PATH_MAX 107
 #define SOCKET_NAME     "/.s.PGSQL.5432"
 #define INITDB_MS       60000
@@ -123,27 +128,21 @@ static bool may_enter(const struct cluster_place *p, const struct stat *st)
     return st->st_mode & S_IXOTH;
 }
 
-/* Every folder from / down to data_dir must let the server's user through. data_dir itself is ours
- * to open (for passing, not for listing); those above are not. */
-static bool open_way(const struct cluster_place *p, const char *data_dir, struct err *err)
+/* Every folder from / down to data_dir must let the server's user through; closed gets the one that
+ * does not. data_dir itself is ours to open (for passing, not for listing); those above are not. */
+static bool way_is_open(const struct cluster_place *p, const char *data_dir, char closed[PATH_MAX])
 {
-    char path[PATH_MAX];
     size_t n = strlen(data_dir);
     for (size_t i = 1; p->as_other_user && i <= n; i++) {
+        struct stat st;
         if (data_dir[i] != '/' && data_dir[i] != '\0')
             continue;
-        struct stat st;
-        if (!str_copy(path, sizeof(path), (struct str){data_dir, i}) || stat(path, &st) != 0)
-            return err_set(err, ERR_INPUT, "data folder %.200s: %m", data_dir);
+        if (!str_copy(closed, PATH_MAX, (struct str){data_dir, i}) || stat(closed, &st) != 0)
+            return false;
         if (may_enter(p, &st))
             continue;
-        if (i == n && st.st_uid == geteuid() && chmod(path, (st.st_mode & 07777) | S_IXOTH) == 0)
-            continue;
-        return err_set(err, ERR_INPUT,
-                       "the user " SERVER_USER
-                       ", who runs the private cluster, may not enter %.200s:"
-                       " set SQUADBOT_DATA_DIR=/var/lib/squadbot, or DATABASE_URL",
-                       path);
+        if (i < n || st.st_uid != geteuid() || chmod(closed, (st.st_mode & 07777) | S_IXOTH) != 0)
+            return false;
     }
     return true;
 }
@@ -179,15 +178,57 @@ static bool find_socket(struct cluster_place *p, struct err *err)
     return own_folder(p, p->socket, err);
 }
 
+bool cluster_available(struct err *err)
+{
+    struct cluster_place p = {0};
+    return find_user(&p, err) && find_programs(&p, err);
+}
+
+/* Under a closed folder the cluster lives in OTHER_HOME, and a file in the data folder says where.
+ * Its name is random: with the data folder removed, nothing finds the old cluster again. */
+static bool find_other_home(struct cluster_place *p, const char *data_dir, const char *closed,
+                            struct err *err)
+{
+    char marker[PATH_MAX], name[17];
+    AUTO(buf_done) struct buf text = {0};
+    struct err why;
+    if (!join(marker, data_dir, "pg.location", err))
+        return false;
+    if (file_exists(p->dir)) /* it could be entered once */
+        return err_set(err, ERR_INPUT, "the user " SERVER_USER " may not enter %.200s", closed);
+    if (file_exists(marker)) {
+        if (!file_read(marker, PATH_MAX, &text, err))
+            return false;
+        struct str line = str_trim(buf_str(&text));
+        return (str_starts(line, STR(OTHER_HOME "/")) && str_copy(p->dir, PATH_MAX, line)) ||
+               err_set(err, ERR_INPUT, "%.200s names no folder in " OTHER_HOME, marker);
+    }
+    random_hex(name, sizeof(name) - 1);
+    snprintf(p->dir, sizeof(p->dir), OTHER_HOME "/pg-%s", name);
+    if (!dir_make(OTHER_HOME, 0711, &why) || !file_write(marker, str_of(p->dir), 0600, &why))
+        return err_set(err, ERR_INPUT,
+                       "the user " SERVER_USER ", who runs the private cluster, may not enter"
+                       " %.150s: set SQUADBOT_DATA_DIR=" OTHER_HOME ", or DATABASE_URL",
+                       closed);
+    log_info("the private cluster is kept elsewhere, because its user may not enter a folder",
+             "folder", closed, "cluster", p->dir, NULL);
+    return true;
+}
+
 bool cluster_place_find(const char *data_dir, struct cluster_place *p, struct err *err)
 {
+    char closed[PATH_MAX];
     memset(p, 0, sizeof(*p));
     if (data_dir[0] != '/')
         return err_set(err, ERR_INPUT, "data folder %.200s is not an absolute path", data_dir);
-    return join(p->dir, data_dir, "pg", err) && join(p->data, p->dir, "data", err) &&
-           join(p->log, p->dir, "postgres.log", err) && find_user(p, err) &&
-           find_programs(p, err) && dir_make(data_dir, 0700, err) && open_way(p, data_dir, err) &&
-           own_folder(p, p->dir, err) && find_socket(p, err);
+    /* Folders that we make are made so that the server's user may pass. */
+    if (!find_user(p, err) || !dir_make(data_dir, p->as_other_user ? 0711 : 0700, err) ||
+        !join(p->dir, data_dir, "pg", err))
+        return false;
+    if (!way_is_open(p, data_dir, closed) && !find_other_home(p, data_dir, closed, err))
+        return false;
+    return join(p->data, p->dir, "data", err) && join(p->log, p->dir, "postgres.log", err) &&
+           find_programs(p, err) && own_folder(p, p->dir, err) && find_socket(p, err);
 }
 
 /* ----------------------------------------------------------------------------------- processes */

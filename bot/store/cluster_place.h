@@ -10,7 +10,7 @@
 
 struct cluster_place {
     char bin[PATH_MAX];    /* folder of initdb and postgres */
-    char dir[PATH_MAX];    /* DATA_DIR/pg; everything below is in it … */
+    char dir[PATH_MAX];    /* DATA_DIR/pg where possible; what follows is in it */
     char data[PATH_MAX];   /* the cluster */
     char log[PATH_MAX];    /* what the server writes to stderr */
     char socket[PATH_MAX]; /* folder of the socket; elsewhere when the path would be too long */

@@ -134,19 +134,18 @@ int64_t pg_int(const PGresult *res, int row, int col)
     uint64_t v8;
     uint32_t v4;
     uint16_t v2;
-    switch (PQgetlength(res, row, col)) {
+    int n = PQgetlength(res, row, col);
+    assert(n == 8 || n == 4 || n == 2); /* an integer column */
+    switch (n) {
     case 8:
         memcpy(&v8, p, sizeof(v8));
         return (int64_t)be64toh(v8);
     case 4:
         memcpy(&v4, p, sizeof(v4));
         return (int32_t)be32toh(v4);
-    case 2:
+    default:
         memcpy(&v2, p, sizeof(v2));
         return (int16_t)be16toh(v2);
-    default:
-        assert(!"an integer column");
-        return 0;
     }
 }
 
