@@ -2,7 +2,9 @@
  * first start (data checksums, UTF-8, C.UTF-8), unix socket only, started and stopped with the bot.
  * When we are root the server runs as user "postgres" (PostgreSQL refuses root). Recovers after
  * kill -9 of the bot (a server that still runs is adopted or restarted) and of itself (watched and
- * started again). Main thread. */
+ * started again). A second process on the same data folder only connects; the first one owns the
+ * server. Where the user "postgres" may not enter the data folder (root's home) the cluster is kept
+ * in /var/lib/squadbot and DATA_DIR/pg.location says where. Main thread. */
 #pragma once
 
 #include "bot/base/attr.h"

@@ -21,7 +21,8 @@ struct inbox_new { /* all borrowed */
 };
 #define INBOX_BATCH_MAX 256
 /* One multi-row INSERT … ON CONFLICT DO NOTHING and COMMIT. stored[i] = this row is new; false =
- * its GUID was there already (also: earlier in this batch). NOTIFYs "inbox" once. */
+ * its GUID was there already (also: earlier in this batch). NOTIFYs "inbox" once. Over 8 MiB of
+ * bodies it takes several commits: after false, some rows may be stored. */
 bool inbox_insert(struct store *s, const struct inbox_new *rows, int n, bool *stored,
                   struct err *err) MUST_CHECK;
 

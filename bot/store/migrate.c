@@ -144,3 +144,14 @@ bool store_migrate_status(struct store *s, struct buf *out, struct err *err)
     buf_add_str(out, buf_str(&text));
     return true;
 }
+
+bool store_instance_id(struct store *s, char out[UUID_TEXT], struct err *err)
+{
+    static const struct pg_sql sql = {"instance_id", "SELECT id::text FROM instance"};
+    AUTO(pg_resultp) PGresult *res = NULL;
+    if (!pg_run(s, &sql, NULL, &res, err))
+        return false;
+    if (PQntuples(res) != 1 || !str_copy(out, UUID_TEXT, pg_str(res, 0, 0)))
+        return err_set(err, ERR_BUG, "table instance has no row");
+    return true;
+}

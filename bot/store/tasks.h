@@ -69,7 +69,7 @@ struct task {
     int64_t created_ms; /* wall time, ms since 1970; 0 = NULL */
     int64_t started_ms;
     int64_t finished_ms;
-    int queue_position; /* 1 = next; 0 = not queued */
+    int queue_position; /* 1 = next; 0 = not queued; exact up to 1,000; not by task_claim() */
 };
 
 /* id, source, repository_id, repository and title must be set; the rest as known. *created = false
@@ -106,13 +106,15 @@ bool task_heartbeat(struct store *s, const char *owner, int lease_s, struct err 
 /* Ids (arena) of running tasks of owner whose cancel was requested. */
 bool task_cancel_requests(struct store *s, const char *owner, struct arena *arena,
                           const char ***ids, int *n, struct err *err) MUST_CHECK;
-/* Gives a running task back to the queue without counting an attempt (drain, snooze). */
+/* Gives a running task back to the queue without counting an attempt (drain, snooze); one whose
+ * stop was requested is cancelled instead. */
 bool task_release(struct store *s, const char *id, int64_t epoch, int delay_s,
                   struct err *err) MUST_CHECK;
 
 /* Facts that the steps learn, one setter with the columns that changed (others NULL/0 = keep). */
 struct task_update {
-    const char *base, *base_sha, *branch, *head_sha, *commit_history, *facts;
+    const char *base, *base_sha, *branch, *head_sha, *commit_history;
+    const char *facts; /* JSON object, merged into the stored one */
     int pull_request;
     const char *pull_request_url, *pull_request_state;
     int64_t status_comment;
