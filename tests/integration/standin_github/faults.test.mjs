@@ -377,3 +377,13 @@ test('a manifest’s code works once', async () => {
     assert.equal(made.body.slug, 'squadbot')
     assert.equal((await nobody('POST', '/app-manifests/abc/conversions')).status, 404)
 })
+
+test('the secondary limit can really be counted', async () => {
+    await github.order('limits', { enforce: true })
+    let status = 201
+    let made = 0
+    for (; made < 200 && status === 201; made++) status = (await issue(`n${made}`)).status
+    assert.equal(status, 403)
+    assert.ok(made <= 82, `${made} in one minute`)
+    await github.order('limits', { enforce: false })
+})

@@ -12,6 +12,10 @@
 /* Every git call answers 409 while there is nothing in the repository. */
 static bool not_empty(struct req *q)
 {
+    char sha[SHA_TEXT];
+    AUTO(mem_freep) char *main_ref = mem_printf("refs/heads/%s", q->repo->default_branch);
+    if (ref_read(q->repo->dir, main_ref, sha))
+        return true;
     AUTO(json_decrefp) json_t *refs = ref_list(q->repo->dir, "refs/heads/");
     if (json_object_size(refs) > 0)
         return true;

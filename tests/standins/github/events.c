@@ -194,6 +194,13 @@ static void pulls_follow(struct repo *r, const char *branch, const char *old, co
                          struct user *by)
 {
     bool deleted = strcmp(new_sha, ZERO_SHA) == 0;
+    /* The commits that are new on this branch, one a line: one process for all pull requests. */
+    AUTO(buf_done) struct buf fresh = {0};
+    AUTO(mem_freep)
+    char *range =
+        strcmp(old, ZERO_SHA) == 0 ? mem_strdup(new_sha) : mem_printf("%s..%s", old, new_sha);
+    if (!deleted && !git_run(r->dir, &fresh, "rev-list", range, NULL))
+        log_warn("cannot list the new commits", "range", range, NULL);
     for (size_t k = 0; k < S.repos.n; k++) {
         struct repo *base = S.repos.at[k];
         for (size_t n = 0; n < base->issues.n; n++) {
@@ -203,7 +210,7 @@ static void pulls_follow(struct repo *r, const char *branch, const char *old, co
                 continue;
             if (base == r && strcmp(p->base_ref, branch) == 0 && !deleted) {
                 p->unknown_reads = S.mergeable_lag;
-                if (git_is_ancestor(r->dir, p->head_sha, new_sha))
+                if (fresh.len > 0 && strstr(fresh.data, p->head_sha))
                     pull_merged(i, new_sha, by); /* its commits arrived by a push */
                 else
                     sha_copy(p->base_sha, new_sha);
@@ -256,9 +263,10 @@ static void event_push(struct repo *r, const char *ref, const char *old, const c
         for (size_t i = json_array_size(list); i > 0; i--)
             json_array_append_new(commits,
                                   obj_push_commit(r, json_incref(json_array_get(list, i - 1))));
-        json_t *commit = git_commit_read(r->dir, new_sha);
-        if (commit)
-            head = obj_push_commit(r, commit);
+        json_t *newest = json_array_get(commits, json_array_size(commits) - 1);
+        json_t *commit = newest ? NULL : git_commit_read(r->dir, new_sha);
+        if (newest || commit)
+            head = newest ? json_incref(newest) : obj_push_commit(r, commit);
     }
     json_t *payload =
         json_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:n, s:o, s:o, s:o}", "ref", ref, "before", old,

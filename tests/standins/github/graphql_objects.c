@@ -395,7 +395,6 @@ static void add_pull(struct gql *g, json_t *o, struct issue *i, const json_t *se
         json_array_append_new(requests,
                               json_pack("{s:s, s:o}", "__typename", "ReviewRequest",
                                         "requestedReviewer", gql_user(p->reviewers.at[k])));
-    AUTO(mem_freep) char *potential = mem_printf("refs/pull/%lld/head", (long long)i->number);
     jset(o, "isDraft", json_boolean(p->draft));
     jset(o, "merged", json_boolean(p->merged));
     jset(o, "mergedAt", jtime(p->merged));

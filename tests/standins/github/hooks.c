@@ -43,6 +43,7 @@ struct delivery {
 };
 
 static struct list log_rows;
+static size_t first_open; /* every row before it is DONE */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 
 /* What POST /_standin/webhooks ordered; each "times" counts down, -1 = always. */
@@ -123,25 +124,26 @@ static void add_header(json_t *all, struct buf *lines, const char *name, const c
     buf_printf(lines, "%s: %s\r\n", name, value);
 }
 
-static void sign(const struct delivery *d, struct buf *sha256_hex, struct buf *sha1_hex)
+/* Over the bytes as they are sent. */
+static void sign(const struct delivery *d, struct str body, struct buf *sha256_hex,
+                 struct buf *sha1_hex)
 {
     unsigned char mac[SHA256_BYTES];
     unsigned char old[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
     struct str secret = str_of(S.app.hook_secret);
-    hmac_sha256(secret, str_of(d->payload), mac);
+    hmac_sha256(secret, body, mac);
     if (d->bad_signature)
         mac[0] ^= 1;
     buf_puts(sha256_hex, "sha256=");
     enc_hex(sha256_hex, mac, sizeof(mac));
-    HMAC(EVP_sha1(), secret.p, (int)secret.n, (const unsigned char *)d->payload, strlen(d->payload),
-         old, &n);
+    HMAC(EVP_sha1(), secret.p, (int)secret.n, (const unsigned char *)body.p, body.n, old, &n);
     buf_puts(sha1_hex, "sha1=");
     enc_hex(sha1_hex, old, n);
 }
 
 /* All headers, with the state lock held. */
-static void headers_make(struct delivery *d, struct buf *lines)
+static void headers_make(struct delivery *d, struct str body, struct buf *lines)
 {
     char hook[24];
     char target[24];
@@ -161,7 +163,7 @@ static void headers_make(struct delivery *d, struct buf *lines)
     add_header(all, lines, "X-GitHub-Hook-Installation-Target-ID", target);
     add_header(all, lines, "X-GitHub-Hook-Installation-Target-Type", "integration");
     if (S.app.hook_secret && *S.app.hook_secret) {
-        sign(d, &new_hex, &old_hex);
+        sign(d, body, &new_hex, &old_hex);
         add_header(all, lines, "X-Hub-Signature", buf_cstr(&old_hex));
         add_header(all, lines, "X-Hub-Signature-256", buf_cstr(&new_hex));
     }
@@ -193,11 +195,7 @@ static void deliver(struct delivery *d)
     struct post_result r = {0};
     d->progress = SENDING;
     d->at = now_ms();
-    headers_make(d, &lines);
     AUTO(mem_freep) char *url = mem_strdup(S.app.hook_url ? S.app.hook_url : "");
-    int64_t limit = ordered.timeout_ms;
-    int64_t start = clock_mono_ms();
-    state_unlock();
     /* The form type sends payload=…; the body is the same text, percent-encoded. */
     AUTO(buf_done) struct buf form = {0};
     struct str body = str_of(d->payload);
@@ -206,6 +204,10 @@ static void deliver(struct delivery *d)
         enc_percent(&form, body, false);
         body = buf_str(&form);
     }
+    headers_make(d, body, &lines);
+    int64_t limit = ordered.timeout_ms;
+    int64_t start = clock_mono_ms();
+    state_unlock();
     bool answered = post_send(url, buf_str(&lines), body, limit, &r);
     state_lock();
     d->duration = (double)(clock_mono_ms() - start) / 1000.0;
@@ -222,7 +224,10 @@ static struct delivery *next_due(int64_t *wait_ms)
 {
     int64_t now = clock_mono_ms();
     *wait_ms = 60000;
-    for (size_t i = 0; i < log_rows.n; i++) {
+    while (first_open < log_rows.n &&
+           ((struct delivery *)log_rows.at[first_open])->progress == DONE)
+        first_open++;
+    for (size_t i = first_open; i < log_rows.n; i++) {
         struct delivery *d = log_rows.at[i];
         if (d->progress != QUEUED)
             continue;
@@ -345,7 +350,7 @@ json_t *hook_row(int64_t id, bool full)
 
 bool hook_idle(void)
 {
-    for (size_t i = 0; i < log_rows.n; i++) {
+    for (size_t i = first_open; i < log_rows.n; i++) {
         enum progress p = ((struct delivery *)log_rows.at[i])->progress;
         if (p == QUEUED || p == SENDING)
             return false;

@@ -61,14 +61,24 @@ static bool any_check_failed(const struct issue *i)
     return false;
 }
 
+static bool can_merge(const struct issue *i, const char *base)
+{
+    struct pull *p = i->pull;
+    char tree[SHA_TEXT];
+    if (strcmp(p->tried_base, base) != 0 || strcmp(p->tried_head, p->head_sha) != 0) {
+        p->merges = git_merge_tree(i->repo->dir, base, p->head_sha, tree);
+        sha_copy(p->tried_base, base);
+        sha_copy(p->tried_head, p->head_sha);
+    }
+    return p->merges;
+}
+
 const char *pull_merge_state(const struct issue *i, bool *mergeable)
 {
     const struct repo *r = i->repo;
     char base[SHA_TEXT];
-    char tree[SHA_TEXT];
     AUTO(mem_freep) char *ref = mem_printf("refs/heads/%s", i->pull->base_ref);
-    *mergeable =
-        ref_read(r->dir, ref, base) && git_merge_tree(r->dir, base, i->pull->head_sha, tree);
+    *mergeable = ref_read(r->dir, ref, base) && can_merge(i, base);
     if (!*mergeable)
         return "dirty";
     if (i->pull->draft)
@@ -135,31 +145,42 @@ static void add_urls(json_t *o, const struct issue *i)
     jset(o, "_links", links);
 }
 
+static void count(const struct issue *i)
+{
+    struct pull *p = i->pull;
+    char base[SHA_TEXT];
+    if (strcmp(p->counted_base, p->base_sha) == 0 && strcmp(p->counted_head, p->head_sha) == 0)
+        return;
+    AUTO(json_decrefp)
+    json_t *rows =
+        pull_base_of_diff(i, base) ? git_diff(i->repo->dir, base, p->head_sha) : json_array();
+    size_t k;
+    json_t *row;
+    p->additions = p->deletions = 0;
+    json_array_foreach(rows, k, row)
+    {
+        p->additions += json_int(row, "additions", 0);
+        p->deletions += json_int(row, "deletions", 0);
+    }
+    p->files = (int64_t)json_array_size(rows);
+    p->commits = git_count(i->repo->dir, p->base_sha, p->head_sha);
+    sha_copy(p->counted_base, p->base_sha);
+    sha_copy(p->counted_head, p->head_sha);
+}
+
 static void add_counts(json_t *o, const struct issue *i)
 {
     const struct repo *r = i->repo;
-    int64_t additions = 0;
-    int64_t deletions = 0;
     int64_t remarks = 0;
-    char base[SHA_TEXT];
-    AUTO(json_decrefp)
-    json_t *rows =
-        pull_base_of_diff(i, base) ? git_diff(r->dir, base, i->pull->head_sha) : json_array();
-    size_t k;
-    json_t *row;
-    json_array_foreach(rows, k, row)
-    {
-        additions += json_int(row, "additions", 0);
-        deletions += json_int(row, "deletions", 0);
-    }
-    for (k = 0; k < r->review_comments.n; k++)
+    count(i);
+    for (size_t k = 0; k < r->review_comments.n; k++)
         remarks += ((struct comment *)r->review_comments.at[k])->issue == i;
     jset(o, "comments", json_integer(issue_comments(i)));
     jset(o, "review_comments", json_integer(remarks));
-    jset(o, "commits", json_integer(git_count(r->dir, i->pull->base_sha, i->pull->head_sha)));
-    jset(o, "additions", json_integer(additions));
-    jset(o, "deletions", json_integer(deletions));
-    jset(o, "changed_files", json_integer((json_int_t)json_array_size(rows)));
+    jset(o, "commits", json_integer(i->pull->commits));
+    jset(o, "additions", json_integer(i->pull->additions));
+    jset(o, "deletions", json_integer(i->pull->deletions));
+    jset(o, "changed_files", json_integer(i->pull->files));
 }
 
 static void add_state(json_t *o, const struct issue *i, bool known)

@@ -127,7 +127,7 @@ json_t *obj_ref(const struct repo *r, const char *ref, const char *sha)
 {
     char type[16] = "commit";
     int64_t size = 0;
-    if (!git_type(r->dir, sha, type, &size))
+    if (strncmp(ref, "refs/tags/", 10) == 0 && !git_type(r->dir, sha, type, &size))
         memcpy(type, "commit", sizeof("commit"));
     json_t *o = json_pack("{s:s, s:{s:s, s:s}}", "ref", ref, "object", "sha", sha, "type", type);
     jset(o, "node_id", jnode("REF", r->id));

@@ -132,6 +132,16 @@ struct pull {
     int unknown_reads; /* so many more reads answer mergeable: null */
     struct list reviewers;
     json_t *auto_merge; /* NULL = off */
+    /* What the difference counts, for these two SHAs: it is asked for often and costs processes. */
+    char counted_base[SHA_TEXT];
+    char counted_head[SHA_TEXT];
+    int64_t additions;
+    int64_t deletions;
+    int64_t files;
+    int64_t commits;
+    char tried_base[SHA_TEXT]; /* and whether these two can be merged */
+    char tried_head[SHA_TEXT];
+    bool merges;
 };
 
 struct issue {
