@@ -25,6 +25,7 @@
 #define INPUT_SMALL_BYTES ((size_t)256 * 1024) /* connections below are not worth dropping */
 #define STALL_TICKS       15
 #define STALL_BYTES       (16 * 1024) /* so much has to be acknowledged meanwhile */
+#define STATE_ESTABLISHED 1           /* TCP_ESTABLISHED, which <linux/tcp.h> does not have */
 #define LINGER_MAX        64
 #define LINGER_BYTES_MAX  ((size_t)64 * 1024 * 1024)
 
@@ -160,13 +161,23 @@ bool guest_is_loopback(h2o_req_t *req)
 /* -------------------------------------------------------------------------------------- the tick
  */
 
+static bool tcp_info(const struct guest *g, struct tcp_info *out)
+{
+    socklen_t n = sizeof(*out);
+    *out = (struct tcp_info){0};
+    return getsockopt(h2o_socket_get_fd(g->sock), IPPROTO_TCP, TCP_INFO, out, &n) == 0;
+}
+
+bool guest_has_left(h2o_req_t *req)
+{
+    struct tcp_info info;
+    return tcp_info(socket_of(req)->on_close.data, &info) && info.tcpi_state != STATE_ESTABLISHED;
+}
+
 static uint64_t acked_bytes(const struct guest *g)
 {
-    struct tcp_info info = {0};
-    socklen_t n = sizeof(info);
-    if (getsockopt(h2o_socket_get_fd(g->sock), IPPROTO_TCP, TCP_INFO, &info, &n) != 0)
-        return 0;
-    return info.tcpi_bytes_acked;
+    struct tcp_info info;
+    return tcp_info(g, &info) ? info.tcpi_bytes_acked : 0;
 }
 
 /* Writes complete within one turn of the loop unless the client's window is full. */

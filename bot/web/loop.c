@@ -40,6 +40,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
 {
     struct loop *loop = H2O_STRUCT_FROM_MEMBER(struct loop, tick_entry, entry);
     guest_watch(loop);
+    stream_watch(loop);
     if (!h2o_linklist_is_empty(&loop->guests))
         h2o_timeout_link(loop->ctx.loop, &loop->tick, &loop->tick_entry);
 }

@@ -26,12 +26,12 @@ static void add_event(struct buf *out, const struct event_row *row)
     buf_puts(out, "\n\n");
 }
 
-static void add_end(struct buf *out, const char *task_id, enum task_state state)
+static void add_end(struct buf *out, const struct task *t)
 {
     char at[TIME_TEXT];
-    time_format(clock_wall_ms(), at);
-    buf_printf(out, "event: end\ndata: {\"task\":\"%s\",\"at\":\"%s\",\"state\":\"%s\"}\n\n",
-               task_id, at, task_state_name(state));
+    time_format(t->finished_ms, at);
+    buf_printf(out, "event: end\ndata: {\"task\":\"%s\",\"at\":\"%s\",\"state\":\"%s\"}\n\n", t->id,
+               at, task_state_name(t->state));
 }
 
 static void add_log_line(struct buf *out, const struct event_row *row)
@@ -84,7 +84,7 @@ static bool fill(struct store *s, const char *task_id, enum page_form form, bool
         return false;
     p->final = !p->full;
     if (p->final)
-        add_end(&p->text, task_id, t.state);
+        add_end(&p->text, &t);
     return true;
 }
 

@@ -176,15 +176,19 @@ static void add_page(struct stream *s, struct page *page)
     s->pending_bytes += page->text.len;
 }
 
+static void write_beat(struct stream *s)
+{
+    h2o_iovec_t text = h2o_iovec_init(beat_text.p, beat_text.n);
+    if (!s->writing && !s->ended)
+        write_bufs(s, &text, 1, false);
+}
+
 static void on_beat(h2o_timeout_entry_t *entry)
 {
     struct stream *s = H2O_STRUCT_FROM_MEMBER(struct stream, beat, entry);
     h2o_timeout_link(s->loop->ctx.loop, &s->loop->beat, &s->beat);
     hub_poke(&s->watcher);
-    if (!s->writing && !s->ended) {
-        h2o_iovec_t text = h2o_iovec_init(beat_text.p, beat_text.n);
-        write_bufs(s, &text, 1, false);
-    }
+    write_beat(s);
 }
 
 static void start(struct stream *s)
@@ -325,6 +329,18 @@ void stream_events(h2o_req_t *req, const struct route *route, struct str id)
 void stream_log(h2o_req_t *req, const struct route *route, struct str id)
 {
     open_stream(req, route, id, PAGE_LOG);
+}
+
+/* A write that fails is what makes h2o close. */
+void stream_watch(struct loop *loop)
+{
+    for (h2o_linklist_t *n = loop->streams.next; n != &loop->streams; n = n->next) {
+        struct stream *s = H2O_STRUCT_FROM_MEMBER(struct stream, link, n);
+        if (s->form != PAGE_SSE || !s->started || s->writing || s->ended || !guest_has_left(s->req))
+            continue;
+        guest_drop(s->req);
+        write_beat(s);
+    }
 }
 
 /* A log is left to finish: cut short, it would look complete. */
