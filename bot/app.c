@@ -11,7 +11,7 @@
 #include "bot/git/import.h"
 #include "bot/store/cluster.h"
 #include "bot/web/server.h"
-#include "bot/work/work.h"
+#include "bot/work/engine.h"
 #include "github-app/signer.h"
 #include "handlers/handlers.h"
 
@@ -41,7 +41,7 @@ struct app {
     struct store *store;
     struct github *github;
     struct sandbox_client *sandbox;
-    struct work *work;
+    struct engine *engine;
     struct store_listener *listener;
     struct web *web;
 
@@ -64,7 +64,7 @@ static void wake_dispatch(void *arg)
 {
     struct app *app = arg;
     if (atomic_load(&app->ready))
-        work_wake_inbox(app->work);
+        engine_wake_inbox(app->engine);
 }
 
 /* What PostgreSQL tells us that others (or we ourselves) have done. */
@@ -77,16 +77,16 @@ static void on_notify(void *arg, const char *channel, const char *payload)
         return;
     static const struct {
         const char *channel;
-        void (*wake)(struct work *);
+        void (*wake)(struct engine *);
     } wakes[] = {
-        {"inbox",  work_wake_inbox },
-        {"outbox", work_wake_outbox},
-        {"tasks",  work_wake_tasks },
-        {"cancel", work_wake_cancel},
+        {"inbox",  engine_wake_inbox },
+        {"outbox", engine_wake_outbox},
+        {"tasks",  engine_wake_tasks },
+        {"cancel", engine_wake_cancel},
     };
     for (size_t i = 0; i < COUNT(wakes); i++)
         if (strcmp(channel, wakes[i].channel) == 0)
-            wakes[i].wake(app->work);
+            wakes[i].wake(app->engine);
 }
 
 static bool start_signer(struct app *app, struct err *err)
@@ -225,8 +225,8 @@ static bool start(struct app *app, struct err *err)
     fill_env(app);
     if (!dir_make(app->work_dir, 0700, err))
         return false;
-    struct work_config work = {&app->env, (int)settings_int(app->settings, S_MAX_TASKS)};
-    if (!work_start(&work, &app->work, err))
+    struct engine_config engine = {&app->env, (int)settings_int(app->settings, S_MAX_TASKS)};
+    if (!engine_start(&engine, &app->engine, err))
         return false;
     app->listener = store_listen(app->store, on_notify, app);
     atomic_store(&app->database_answers, true);
@@ -240,13 +240,13 @@ static bool stop(struct app *app)
     atomic_store(&app->ready, false);
     if (app->web)
         web_stop_accepting(app->web);
-    bool clean = !app->work || work_stop(app->work, DRAIN_MS);
+    bool clean = !app->engine || engine_stop(app->engine, DRAIN_MS);
     if (app->listener)
         store_listener_stop(app->listener);
     if (app->web)
         web_stop(app->web, WEB_GRACE_MS);
-    if (clean && app->work)
-        work_free(app->work);
+    if (clean && app->engine)
+        engine_free(app->engine);
     return clean;
 }
 

@@ -240,7 +240,8 @@ static bool exchange(struct run *x, struct err *err)
         .auth = secret_is_set(&x->token) ? &x->token : NULL,
         .auth_scheme = "Bearer",
         .body = buf_str(&x->body),
-        .response_max = ANSWER_MAX_BYTES
+        .response_max = ANSWER_MAX_BYTES,
+        .only_once = !x->q->repeatable && strcmp(x->q->method, "GET") != 0,
     };
     struct call within = call_within(x->call, REQUEST_MS);
     wipe_answer(x);

@@ -206,6 +206,25 @@ bool log_position(struct store *s, const char *task_id, int attempt, const char 
     return true;
 }
 
+bool log_tail(struct store *s, const char *task_id, int lines, struct buf *out, struct err *err)
+{
+    static const struct pg_sql sql = {
+        "log_tail", "SELECT text FROM (SELECT id, data->>'text' AS text FROM task_events"
+                    " WHERE task_id = $1::text AND kind = 'log' ORDER BY id DESC"
+                    " LIMIT $2::bigint) AS tail ORDER BY id"};
+    struct pg_args a = {0};
+    pg_arg_text(&a, task_id);
+    pg_arg_int(&a, lines);
+    AUTO(pg_resultp) PGresult *res = NULL;
+    if (!pg_run(s, &sql, &a, &res, err))
+        return false;
+    for (int i = 0; i < PQntuples(res); i++) {
+        buf_add_str(out, pg_str(res, i, 0));
+        buf_putc(out, '\n');
+    }
+    return true;
+}
+
 #define EVENT_COLUMNS                                                                              \
     "id, task_id, kind, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),"      \
     " data::text"

@@ -40,9 +40,9 @@ bool log_position(struct store *s, const char *task_id, int attempt, const char 
                   int64_t *position, struct err *err) MUST_CHECK;
 
 struct buf;
-/* The texts of the last `lines` log lines of an attempt, each with LF, in order. */
-bool log_tail(struct store *s, const char *task_id, int attempt, int lines, struct buf *out,
-              struct err *err) MUST_CHECK;
+/* The texts of the task's last `lines` log lines, each with LF, in order. */
+bool log_tail(struct store *s, const char *task_id, int lines, struct buf *out, struct err *err)
+    MUST_CHECK;
 
 struct event_row { /* strings in the arena */
     int64_t id;

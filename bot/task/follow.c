@@ -5,9 +5,10 @@
 
 #include "bot/base/mem.h"
 
-#define LINE_MAX_BYTES ((size_t)16 * 1024)  /* a longer line is cut into several */
-#define HELD_MAX_BYTES ((size_t)256 * 1024) /* then lines are stored whatever the redactor holds   \
-                                             */
+#define LINE_MAX_BYTES ((size_t)16 * 1024) /* a longer line is cut into several */
+#define HELD_MAX_BYTES                                                                             \
+    ((size_t)256 * 1024) /* then lines are stored whatever the redactor holds                      \
+                          */
 #define STREAM "stdout"
 
 bool follow_start(struct follow *f, struct run *r, struct err *err)

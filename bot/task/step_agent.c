@@ -41,8 +41,8 @@ static bool follow_to_end(struct run *r, struct follow *f, struct err *err)
     int64_t wait_ms = POLL_MIN_MS;
     int failures = 0;
     AUTO(buf_done) struct buf piece = {.max = POLL_BYTES * 2};
+    struct sandbox_job_state state = {0}; /* remembers when it last looked for the process */
     for (;;) {
-        struct sandbox_job_state state = {0};
         int64_t offset = f->read;
         struct err failure = {0};
         buf_clear(&piece);

@@ -38,10 +38,14 @@ static bool bundle_make(struct run *r, bool *any, struct err *err)
         !sandbox_exec(c, &r->sandbox, &run, &r->call, &end, err))
         return false;
     struct str said = str_trim(buf_str(&end.output));
+    bool none = str_ends(said, STR("none"));
     bool ok = end.exited && end.exit_code == 0;
-    *any = ok && !str_ends(said, STR("none"));
+    bool heard = none || str_find(said, STR("work "), 0) < said.n;
     if (!ok)
         err_set(err, ERR_AGENT, "the work could not be committed: " STR_FMT, STR_ARG(said));
+    else if (!heard) /* the answer was lost with a broken stream: the script may be run again */
+        ok = err_set(err, ERR_UPSTREAM, "collect.sh was not heard");
+    *any = ok && !none;
     buf_done(&end.output);
     return ok;
 }

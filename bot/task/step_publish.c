@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define HEAD_LAG_TRIES         10 /* the API may lag behind a push for a second or two */
-#define HEAD_LAG_MS            300
-#define AGENT_WORDS_MAX_EVENTS 60
+#define HEAD_LAG_TRIES    10 /* the API may lag behind a push for a second or two */
+#define HEAD_LAG_MS       300
+#define AGENT_WORDS_LINES 60
 
 static const struct {
     enum git_push_result result;
@@ -91,8 +91,7 @@ static const char *agent_words(struct run *r)
 {
     AUTO(buf_done) struct buf text = {0};
     struct err err = {0};
-    if (!log_tail(r->env->store, r->task.id, r->task.attempt, AGENT_WORDS_MAX_EVENTS, &text,
-                  &err)) {
+    if (!log_tail(r->env->store, r->task.id, AGENT_WORDS_LINES, &text, &err)) {
         log_err(LOG_WARN, "log not read for the pull request", &err);
         return "";
     }

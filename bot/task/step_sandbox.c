@@ -39,10 +39,8 @@ static bool create(struct run *r, const char *row_id, const char *nonce, bool ma
         .metadata_n = COUNT(meta),
         .nonce = nonce,
     };
-    int64_t began = clock_mono_ms();
     if (!sandbox_create(r->env->sandbox, &spec, maybe_exists, &r->call, &r->sandbox, err))
         return false;
-    metric_observe(M_SANDBOX_CREATE, NULL, (double)(clock_mono_ms() - began) / 1000.0);
     r->attached = true;
     r->ttl_renewed_ms = clock_mono_ms();
     struct task_update u = {.sandbox_id = row_id};

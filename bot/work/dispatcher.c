@@ -10,7 +10,7 @@
 #define BATCH 32
 
 /* The App's slug comes from GitHub; until it answers, "@slug" is no command yet. */
-static const char *slug_now(struct work *w)
+static const char *slug_now(struct engine *w)
 {
     const struct github_self *self;
     struct err err = {0};
@@ -46,7 +46,7 @@ static enum dispatch_verdict decide(void *arg, const struct inbox_row *row, stru
 
 void *dispatcher_main(void *arg)
 {
-    struct work *w = arg;
+    struct engine *w = arg;
     struct dispatch d = {
         {settings_text(w->config.env->settings, S_LABEL), NULL}
     };
@@ -58,7 +58,7 @@ void *dispatcher_main(void *arg)
         if (!dispatch_batch(w->config.env->store, BATCH, decide, &d, &taken, &err))
             log_err(LOG_WARN, "dispatch failed; tried again", &err);
         if (taken > 0)
-            work_wake_outbox(w);
+            engine_wake_outbox(w);
         if (taken < BATCH)
             bell_wait(&w->inbox_bell, POLL_MS);
     }

@@ -14,7 +14,7 @@
 #define GRACE_S   120
 #define CALL_MS   60000
 
-static void gauges(struct work *w)
+static void gauges(struct engine *w)
 {
     static const char *const statuses[] = {"CREATED", "RUNNING", "PAUSED", "TERMINATED", "ERROR"};
     struct store *store = w->config.env->store;
@@ -34,7 +34,7 @@ static void gauges(struct work *w)
         metric_set(M_SANDBOXES, statuses[i], NULL, (double)boxes[i]);
 }
 
-static void kill_one(struct work *w, const char *e2b_id, const struct call *call)
+static void kill_one(struct engine *w, const char *e2b_id, const struct call *call)
 {
     struct err err = {0};
     if (!sandbox_kill(w->config.env->sandbox, e2b_id, call, &err)) {
@@ -46,7 +46,7 @@ static void kill_one(struct work *w, const char *e2b_id, const struct call *call
 }
 
 /* Rows whose task is over but whose sandbox was never confirmed dead. */
-static void sweep_rows(struct work *w, struct arena *arena, const struct call *call)
+static void sweep_rows(struct engine *w, struct arena *arena, const struct call *call)
 {
     struct sandbox_row *rows;
     int n;
@@ -64,7 +64,7 @@ static void sweep_rows(struct work *w, struct arena *arena, const struct call *c
     }
 }
 
-static bool task_is_live(struct work *w, struct arena *arena, const char *id, bool *live)
+static bool task_is_live(struct engine *w, struct arena *arena, const char *id, bool *live)
 {
     struct task t;
     struct err err = {0};
@@ -77,7 +77,7 @@ static bool task_is_live(struct work *w, struct arena *arena, const char *id, bo
 }
 
 /* What lives at E2B under our name, whatever our rows say. */
-static void sweep_provider(struct work *w, struct arena *arena, const struct call *call)
+static void sweep_provider(struct engine *w, struct arena *arena, const struct call *call)
 {
     const struct sandbox_meta ours[] = {
         {"app",      "squadbot"             },
@@ -101,7 +101,7 @@ static void sweep_provider(struct work *w, struct arena *arena, const struct cal
 
 void *janitor_main(void *arg)
 {
-    struct work *w = arg;
+    struct engine *w = arg;
     int64_t swept_ms = 0;
     while (!atomic_load(&w->stopping)) {
         gauges(w);

@@ -4,7 +4,7 @@
 #include "bot/base/thread.h"
 #include "bot/store/outbox.h"
 #include "bot/task/run.h"
-#include "bot/work/work.h"
+#include "bot/work/engine.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,8 +14,8 @@
 
 struct running; /* one running task: runner.c */
 
-struct work {
-    struct work_config config;
+struct engine {
+    struct engine_config config;
     atomic_bool stopping;
     struct cancel *stop; /* ends waits and calls of performers and janitor */
 
@@ -25,7 +25,7 @@ struct work {
     struct bell heart_bell;
     struct bell janitor_bell;
 
-    pthread_t dispatcher, runner, heart, janitor, performers[WORK_PERFORMERS];
+    pthread_t dispatcher, runner, heart, janitor, performers[ENGINE_PERFORMERS];
     int performers_n;
     bool dispatcher_on, runner_on, heart_on, janitor_on;
 
@@ -42,7 +42,7 @@ void *heart_main(void *work);
 void *janitor_main(void *work);
 
 /* Performs one stored intent. False = try again or give up, as err says. performer.c */
-bool perform(struct work *w, const struct outbox_job *job, struct arena *arena,
+bool perform(struct engine *w, const struct outbox_job *job, struct arena *arena,
              struct err *err) MUST_CHECK;
 /* Fires the stop of every running task. runner.c */
-void runner_stop_all(struct work *w, enum run_stop_reason why);
+void runner_stop_all(struct engine *w, enum run_stop_reason why);

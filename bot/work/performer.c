@@ -15,7 +15,7 @@
 #define BACKOFF_MAX_S 600
 
 struct job {
-    struct work *w;
+    struct engine *w;
     const struct task_env *env;
     const struct intent *intent;
     struct github_repo repo;
@@ -102,7 +102,7 @@ static bool perform_start(struct job *j, struct err *err)
         return false;
     if (created || str_eq(str_of(id), str_of(i->task_id))) {
         log_info("task queued", "task", i->task_id, "repository", i->repository, NULL);
-        work_wake_tasks(j->w);
+        engine_wake_tasks(j->w);
         react(j, "eyes");
         return true;
     }
@@ -126,7 +126,7 @@ static bool perform_stop(struct job *j, struct err *err)
     if (found && !task_state_is_final(t.state)) {
         if (!task_cancel(j->env->store, t.id, j->intent->reason, NULL, err))
             return false;
-        work_wake_cancel(j->w);
+        engine_wake_cancel(j->w);
         if (j->intent->comment)
             react(j, "+1");
         return true;
@@ -261,7 +261,7 @@ static bool perform_installation(struct job *j, struct err *err)
                                  deleted ? "the App was uninstalled" : "the App was suspended", &n,
                                  err))
         return false;
-    work_wake_cancel(j->w);
+    engine_wake_cancel(j->w);
     return true;
 }
 
@@ -275,7 +275,7 @@ static bool (*const performs[INTENT_KINDS])(struct job *, struct err *) = {
     [INTENT_INSTALLATION] = perform_installation,
 };
 
-bool perform(struct work *w, const struct outbox_job *job, struct arena *arena, struct err *err)
+bool perform(struct engine *w, const struct outbox_job *job, struct arena *arena, struct err *err)
 {
     struct intent intent;
     if (!intent_read(job->payload, arena, &intent, err))
@@ -299,7 +299,7 @@ bool perform(struct work *w, const struct outbox_job *job, struct arena *arena, 
     return performs[intent.kind](&j, err);
 }
 
-static void finish(struct work *w, const struct outbox_job *job, bool ok, const struct err *why)
+static void finish(struct engine *w, const struct outbox_job *job, bool ok, const struct err *why)
 {
     struct store *store = w->config.env->store;
     struct err err = {0};
@@ -323,7 +323,7 @@ static void finish(struct work *w, const struct outbox_job *job, bool ok, const 
 
 void *performer_main(void *arg)
 {
-    struct work *w = arg;
+    struct engine *w = arg;
     while (!atomic_load(&w->stopping)) {
         AUTO(arena_freep) struct arena *arena = arena_new();
         struct outbox_job job;

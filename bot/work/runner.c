@@ -10,12 +10,12 @@
 #include <stdio.h>
 
 struct running {
-    struct work *w;
+    struct engine *w;
     struct run *run;
     struct running *next;
 };
 
-static void list_add(struct work *w, struct running *x)
+static void list_add(struct engine *w, struct running *x)
 {
     pthread_mutex_lock(&w->mutex);
     x->next = w->tasks;
@@ -24,7 +24,7 @@ static void list_add(struct work *w, struct running *x)
     pthread_mutex_unlock(&w->mutex);
 }
 
-static void list_remove(struct work *w, struct running *x)
+static void list_remove(struct engine *w, struct running *x)
 {
     pthread_mutex_lock(&w->mutex);
     for (struct running **at = &w->tasks; *at; at = &(*at)->next) {
@@ -38,7 +38,7 @@ static void list_remove(struct work *w, struct running *x)
     pthread_mutex_unlock(&w->mutex);
 }
 
-static int list_count(struct work *w)
+static int list_count(struct engine *w)
 {
     pthread_mutex_lock(&w->mutex);
     int n = w->tasks_n;
@@ -46,7 +46,7 @@ static int list_count(struct work *w)
     return n;
 }
 
-void runner_stop_all(struct work *w, enum run_stop_reason why)
+void runner_stop_all(struct engine *w, enum run_stop_reason why)
 {
     pthread_mutex_lock(&w->mutex);
     for (struct running *x = w->tasks; x; x = x->next)
@@ -57,7 +57,7 @@ void runner_stop_all(struct work *w, enum run_stop_reason why)
 static void *task_main(void *arg)
 {
     struct running *x = arg;
-    struct work *w = x->w;
+    struct engine *w = x->w;
     run_task(x->run);
     struct run *run = x->run;
     list_remove(w, x); /* after this nobody can stop the run: w may go too once the list is empty */
@@ -66,7 +66,7 @@ static void *task_main(void *arg)
     return NULL;
 }
 
-static void start(struct work *w, const struct task *t, struct arena *arena, bool expired)
+static void start(struct engine *w, const struct task *t, struct arena *arena, bool expired)
 {
     if (expired)
         metric_add(M_LEASE_EXPIRED, NULL, NULL, 1);
@@ -90,7 +90,7 @@ static void start(struct work *w, const struct task *t, struct arena *arena, boo
     free(x);
 }
 
-static bool claim_one(struct work *w)
+static bool claim_one(struct engine *w)
 {
     const struct task_env *env = w->config.env;
     struct arena *arena = arena_new();
@@ -108,7 +108,7 @@ static bool claim_one(struct work *w)
 
 void *runner_main(void *arg)
 {
-    struct work *w = arg;
+    struct engine *w = arg;
     while (!atomic_load(&w->stopping)) {
         bool room = list_count(w) < w->config.max_tasks;
         if (!room || !claim_one(w))
@@ -117,7 +117,7 @@ void *runner_main(void *arg)
     return NULL;
 }
 
-static void pass_cancels(struct work *w)
+static void pass_cancels(struct engine *w)
 {
     AUTO(arena_freep) struct arena *arena = arena_new();
     const char **ids;
@@ -138,7 +138,7 @@ static void pass_cancels(struct work *w)
 /* Beats at a quarter of the lease; goes on while the runs are draining. */
 void *heart_main(void *arg)
 {
-    struct work *w = arg;
+    struct engine *w = arg;
     const struct task_env *env = w->config.env;
     int64_t lease_ms = (int64_t)env->lease_s * 1000;
     int64_t last_ms = clock_mono_ms();

@@ -97,7 +97,7 @@ test('no token, key or secret in the sandbox, the logs, GitHub or the database',
   for (const file of inside) search(file, await readFile(file, 'latin1'), false)
 
   // Let it end.
-  const [box] = (await w.e2b.sandboxes()).filter((s) => s.state === 'running')
+  const [box] = (await w.e2b.sandboxes()).sandboxes.filter((s) => s.state === 'running')
   const put = await fetch(`${w.e2b.url}/files?path=${encodeURIComponent('/home/user/go-on')}`, {
     method: 'POST',
     headers: {

@@ -30,7 +30,7 @@ const branchOid = async (branch) => {
   return answer.status === 200 ? answer.json.object.sha : null
 }
 const liveSandboxes = async () =>
-  (await w.e2b.sandboxes()).filter((s) => s.state === 'running' || s.state === 'paused')
+  (await w.e2b.sandboxes()).sandboxes.filter((s) => s.state === 'running' || s.state === 'paused')
 
 test('a labelled issue becomes a merged pull request, and nothing is left behind', async () => {
   const issue = await w.issue('Say hello to the world')

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes, createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buildDir, controls, startE2b, startProgram } from './standins.mjs'
@@ -100,6 +100,7 @@ export async function startWorld({ env = {}, agent = agentDefault, github = {}, 
   const apiToken = randomBytes(32).toString('hex')
   const w = { webhookSecret, apiToken, privateKey, publicKey }
   w.dataDir = await mkdtemp(path.join(tmpdir(), 'squadbot-data-'))
+  await chmod(w.dataDir, 0o711) // the user of the private PostgreSQL must be able to pass
   w.keyFile = path.join(w.dataDir, 'app.pem')
   await writeFile(w.keyFile, privateKey, { mode: 0o600 })
   w.github = await startGithub({ publicKey, webhookSecret, ...github })

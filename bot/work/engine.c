@@ -1,5 +1,5 @@
 /* Starts and stops the threads. */
-#include "bot/work/work.h"
+#include "bot/work/engine.h"
 
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static void bells(struct work *w, void (*fn)(struct bell *))
+static void bells(struct engine *w, void (*fn)(struct bell *))
 {
     fn(&w->inbox_bell);
     fn(&w->outbox_bell);
@@ -17,11 +17,11 @@ static void bells(struct work *w, void (*fn)(struct bell *))
     fn(&w->janitor_bell);
 }
 
-static bool start_threads(struct work *w, struct err *err)
+static bool start_threads(struct engine *w, struct err *err)
 {
     if (!(w->dispatcher_on = thread_start(&w->dispatcher, "dispatcher", dispatcher_main, w, err)))
         return false;
-    for (int i = 0; i < WORK_PERFORMERS; i++, w->performers_n++)
+    for (int i = 0; i < ENGINE_PERFORMERS; i++, w->performers_n++)
         if (!thread_start(&w->performers[i], "performer", performer_main, w, err))
             return false;
     return (w->heart_on = thread_start(&w->heart, "heart", heart_main, w, err)) &&
@@ -29,9 +29,9 @@ static bool start_threads(struct work *w, struct err *err)
            (w->janitor_on = thread_start(&w->janitor, "janitor", janitor_main, w, err));
 }
 
-bool work_start(const struct work_config *config, struct work **out, struct err *err)
+bool engine_start(const struct engine_config *config, struct engine **out, struct err *err)
 {
-    struct work *w = mem_alloc(sizeof(*w));
+    struct engine *w = mem_alloc(sizeof(*w));
     w->config = *config;
     w->stop = cancel_new();
     bells(w, bell_init);
@@ -45,32 +45,32 @@ bool work_start(const struct work_config *config, struct work **out, struct err 
         *out = w;
         return true;
     }
-    if (work_stop(w, 10000))
-        work_free(w);
+    if (engine_stop(w, 10000))
+        engine_free(w);
     return false;
 }
 
-void work_wake_inbox(struct work *w)
+void engine_wake_inbox(struct engine *w)
 {
     bell_ring(&w->inbox_bell);
 }
 
-void work_wake_outbox(struct work *w)
+void engine_wake_outbox(struct engine *w)
 {
     bell_ring(&w->outbox_bell);
 }
 
-void work_wake_tasks(struct work *w)
+void engine_wake_tasks(struct engine *w)
 {
     bell_ring(&w->task_bell);
 }
 
-void work_wake_cancel(struct work *w)
+void engine_wake_cancel(struct engine *w)
 {
     bell_ring(&w->heart_bell);
 }
 
-static bool wait_for_tasks(struct work *w, int64_t grace_ms)
+static bool wait_for_tasks(struct engine *w, int64_t grace_ms)
 {
     int64_t until = clock_mono_ms() + grace_ms;
     struct timespec at = {until / 1000, (until % 1000) * 1000000};
@@ -94,7 +94,7 @@ static void join(pthread_t thread, bool *on)
     *on = false;
 }
 
-bool work_stop(struct work *w, int64_t grace_ms)
+bool engine_stop(struct engine *w, int64_t grace_ms)
 {
     atomic_store(&w->stopping, true);
     cancel_fire(w->stop);
@@ -113,7 +113,7 @@ bool work_stop(struct work *w, int64_t grace_ms)
     return clean;
 }
 
-void work_free(struct work *w)
+void engine_free(struct engine *w)
 {
     bells(w, bell_done);
     pthread_mutex_destroy(&w->mutex);
