@@ -73,12 +73,7 @@ test('a labelled issue becomes a merged pull request, and nothing is left behind
 })
 
 test('50 copies of one delivery and the same subject under other GUIDs make one task', async () => {
-  await w.github.order('POST', 'webhooks', { hold: true })
-  const issue = await w.issue('Many copies')
-  const held = await w.github.order('GET', 'deliveries')
-  await w.github.order('POST', 'webhooks', { forget: true, hold: false })
-  const labeled = held.find((d) => d.event === 'issues' && d.action === 'labeled')
-  const payload = labeled.request.payload
+  const { issue, payload } = await w.captured(() => w.issue('Many copies'))
   const guid = randomUUID()
   const answers = await Promise.all(
     Array.from({ length: 50 }, () => w.deliver('issues', payload, { guid })),

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { generateKeyPairSync, randomBytes, createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -190,6 +191,29 @@ export async function startWorld({ env = {}, agent = agentDefault, github = {}, 
       const metrics = await (await fetch(`${w.bot.url}/metrics`)).text()
       return hooks.idle && metrics.length > 0
     })
+  // What GitHub would have sent for `act`, caught on its way: {issue: act's result, payload: body of
+  // issues.labeled}. The bot does not get it.
+  w.captured = async (act) => {
+    let payload
+    const server = createServer((request, response) => {
+      const pieces = []
+      request.on('data', (piece) => pieces.push(piece))
+      request.on('end', () => {
+        const body = JSON.parse(Buffer.concat(pieces))
+        if (request.headers['x-github-event'] === 'issues' && body.action === 'labeled') payload = body
+        response.writeHead(202).end()
+      })
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const hook = (url) => w.github.order('PATCH', 'config', { webhook_url: url })
+    await hook(`http://127.0.0.1:${server.address().port}/`)
+    const issue = await act()
+    await until('the delivery is caught', () => payload)
+    await hook(`${w.bot.url}/webhooks/github`)
+    server.close()
+    server.closeAllConnections()
+    return { issue, payload }
+  }
   // A delivery of our own making, signed as GitHub would.
   w.deliver = (event, payload, { guid = randomUUID(), secret = webhookSecret } = {}) => {
     const body = typeof payload === 'string' ? payload : JSON.stringify(payload)
