@@ -77,6 +77,8 @@ test('rate limits', async () => {
     const reset = Number(over.headers.get('x-ratelimit-reset'))
     assert.ok(Math.abs(reset - Date.now() / 1000 - 30) < 5)
     assert.equal((await bot('GET', '/rate_limit')).body.resources.core.remaining, 0, 'and is free')
+    const graph = await bot('POST', '/graphql', { query: '{ viewer { login } }' })
+    assert.deepEqual([graph.status, graph.body.errors[0].type], [200, 'RATE_LIMITED'])
     await github.order('clock', { advance_s: 31 })
     assert.equal((await bot('GET', '/repos/alice/demo')).status, 200, 'the hour is over')
 
@@ -200,6 +202,19 @@ test('the delivery log: failures, cursor, redelivery', async () => {
     receiver.state.hang = false
     assert.equal((await app('GET', '/app/hook/deliveries?per_page=1')).body[0].status, 'timed out')
     await github.order('webhooks', { timeout_ms: 10000 })
+})
+
+test('an Enterprise server, a deleted issue', async () => {
+    await github.order('config', { enterprise: '3.17.0' }, 'PATCH')
+    const { number } = (await issue('short-lived')).body
+    const [row] = await receiver.until('issues.opened')
+    assert.equal(row.headers['x-github-enterprise-version'], '3.17.0')
+    const meta = await bot('GET', '/meta')
+    assert.equal(meta.headers.get('x-github-enterprise-version'), '3.17.0')
+    await github.order('config', { enterprise: null }, 'PATCH')
+    await github.order('repos/alice/demo', { delete_issues: [number] }, 'PATCH')
+    await receiver.until('issues.deleted')
+    assert.equal((await bot('GET', `/repos/alice/demo/issues/${number}`)).status, 410)
 })
 
 test('roles and locks', async () => {

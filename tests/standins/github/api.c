@@ -407,6 +407,10 @@ static void common_headers(struct req *q, const char *version)
     random_hex(id, 32);
     http_set(q->x, "Date", date);
     http_set(q->x, "Server", "github.com");
+    state_lock();
+    if (S.enterprise)
+        http_set(q->x, "X-GitHub-Enterprise-Version", S.enterprise);
+    state_unlock();
     http_setf(q->x, "X-GitHub-Request-Id", "%.4s:%.6s:%.6s:%.8s", id, id + 4, id + 10, id + 16);
     http_set(q->x, "X-GitHub-Media-Type", "github.v3; format=json");
     http_set(q->x, "X-GitHub-Api-Version-Selected", version ? version : versions[0]);

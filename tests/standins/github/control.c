@@ -1,24 +1,5 @@
-/* What a test or the quickstart orders, none of it GitHub's API:
- *
- *   GET   /_standin/state                      app, users, installations, repositories in short
- *   PATCH /_standin/config    {app_id, client_id, app_slug, app_key_pub, webhook_url,
- * webhook_secret, token_format, mergeable_lag, public_url, api_prefix, permissions, events} POST
- * /_standin/users     {login, type?, name?, email?} -> the user; an old one is fine POST
- * /_standin/tokens    {login, permissions?, repositories?: ["o/r"]} -> {token} POST
- * /_standin/tokens/expire {seconds?}   every installation token ends now (or in seconds) POST
- * /_standin/repos     {owner, name, private?, default_branch?, files?: {path: text}, message?,
- * collaborators?: {login: role}, labels?: [name], settings?} PATCH /_standin/repos/O/R
- * {collaborators, settings, protection, archived, deleted, files, branch} POST
- * /_standin/installations {account, repositories?: ["o/r"] | "all", permissions?, events?} PATCH
- * /_standin/installations/ID {permissions, events, suspended, deleted, add?: ["o/r"], remove?:
- * ["o/r"]} POST  /_standin/clock     {advance_s} POST  /_standin/limits    {installation?, limit?,
- * remaining?, reset_in_s?, enforce?, secondary?: {times, retry_after?, status?, writes_only?}} POST
- * /_standin/webhooks  {hold?, release?: "order"|"reverse", delay_ms?, drop?, forget?, duplicate?,
- * bad_signature?, match?, timeout_ms?} -> with "idle" GET   /_standin/deliveries the delivery log,
- * newest first POST  /_standin/deliveries/ID/redeliver POST  /_standin/ping                       a
- * ping event POST  /_standin/send      {event, payload, installation?}  any event, as is POST
- * /_standin/manifests {code}           makes one conversion code -> {code} Ledger and faults are
- * those of tests/standins/common/faults.h. */
+/* What a test or the quickstart orders, none of it GitHub's API: README.md has the list. Each order
+ * is one function over the world, run with the state lock held. */
 #include "tests/standins/github/control.h"
 
 #include "bot/base/clock.h"
@@ -87,6 +68,7 @@ static void patch_config(struct order *o)
         const char *key;
         char **slot;
     } texts[] = {
+        {"enterprise",     &S.enterprise     },
         {"client_id",      &S.app.client_id  },
         {"webhook_url",    &S.app.hook_url   },
         {"webhook_secret", &S.app.hook_secret},
@@ -238,6 +220,21 @@ static void apply(struct repo *r, const json_t *b)
     r->deleted = json_bool(b, "deleted", r->deleted);
 }
 
+/* Only the web pages delete issues. */
+static void issues_delete(struct repo *r, const json_t *numbers, const struct user *by)
+{
+    size_t k;
+    json_t *n;
+    json_array_foreach(numbers, k, n)
+    {
+        struct issue *i = issue_find(r, json_integer_value(n));
+        if (!i || i->pull || i->deleted)
+            continue;
+        event_issue(i, "deleted", by, NULL);
+        i->deleted = true;
+    }
+}
+
 static void post_repo(struct order *o)
 {
     struct user *owner = user_find(json_cstr(o->body, "owner"));
@@ -276,6 +273,7 @@ static void patch_repo(struct order *o)
         return;
     }
     apply(r, o->body);
+    issues_delete(r, json_object_get(o->body, "delete_issues"), by ? by : r->owner);
     if (json_object_size(files) > 0 &&
         !files_commit(r, branch ? branch : r->default_branch, files, json_cstr(o->body, "message"),
                       by ? by : r->owner)) {

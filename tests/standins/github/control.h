@@ -1,4 +1,4 @@
-/* The tests' own door, /_standin/…: see control.c for the list. */
+/* The tests' own door, /_standin/…: README.md has the list. */
 #pragma once
 
 #include "tests/standins/common/http.h"

@@ -153,7 +153,11 @@ static void close_promised(struct issue *pull, const char *text, struct user *by
                 q++;
             if (strncasecmp(q, pull->repo->full, full) == 0)
                 q += full;
-            struct issue *i = *q == '#' ? issue_find(pull->repo, strtoll(q + 1, NULL, 10)) : NULL;
+            int64_t number = 0;
+            size_t digits = *q == '#' ? strspn(q + 1, "0123456789") : 0;
+            if (!str_to_i64((struct str){q + 1, digits}, 1, INT32_MAX, &number))
+                continue;
+            struct issue *i = issue_find(pull->repo, number);
             if (i && !i->pull)
                 issue_close(i, "completed", by);
         }

@@ -158,6 +158,10 @@ static void headers_make(struct delivery *d, struct str body, struct buf *lines)
     add_header(all, lines, "Content-Type", S.app.hook_content_type);
     add_header(all, lines, "User-Agent", "GitHub-Hookshot/5a1d1a5");
     add_header(all, lines, "X-GitHub-Delivery", d->guid);
+    if (S.enterprise) {
+        add_header(all, lines, "X-GitHub-Enterprise-Host", strstr(S.base, "//") + 2);
+        add_header(all, lines, "X-GitHub-Enterprise-Version", S.enterprise);
+    }
     add_header(all, lines, "X-GitHub-Event", d->event);
     add_header(all, lines, "X-GitHub-Hook-ID", hook);
     add_header(all, lines, "X-GitHub-Hook-Installation-Target-ID", target);

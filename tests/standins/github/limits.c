@@ -20,9 +20,9 @@ static struct {
     bool enforce; /* count points, content and concurrency as GitHub says it does */
 } ordered = {0, -1, 403, false, false};
 
-/* Counted over the running minute; all installations together (the stand-in has one App). */
+/* Counted over a minute from start_s on; all installations together (the stand-in has one App). */
 static struct {
-    int64_t minute;
+    int64_t start_s;
     int64_t points;
     int64_t content;
     int64_t running;
@@ -73,10 +73,10 @@ static void secondary(struct req *q, int64_t status, int64_t retry_after)
 
 static bool over_secondary(struct req *q)
 {
-    int64_t minute = clock_wall_s() / 60;
+    int64_t now = clock_wall_s();
     bool content = is_write(q) && str_eq(http_method(q->x), STR("POST"));
-    if (minute != window.minute) {
-        window.minute = minute;
+    if (now - window.start_s >= 60 || now < window.start_s) {
+        window.start_s = now;
         window.points = window.content = 0;
     }
     window.points += is_write(q) ? 5 : 1;
@@ -96,7 +96,11 @@ bool limits_enter(struct req *q)
     if (ordered.enforce && over_secondary(q))
         return secondary(q, 403, 60), false;
     if (meter_of(q, &m) && *m.used >= m.limit && !str_ends(http_path(q->x), STR("/rate_limit"))) {
-        if (q->who.inst)
+        if (str_ends(http_path(q->x), STR("/graphql")))
+            reply(q, 200,
+                  json_pack("{s:[{s:s, s:s}]}", "errors", "type", "RATE_LIMITED", "message",
+                            "API rate limit exceeded"));
+        else if (q->who.inst)
             fail(q, 403, "API rate limit exceeded for installation ID %lld.",
                  (long long)q->who.inst->id);
         else if (q->who.user)
@@ -160,8 +164,10 @@ void limits_set(const json_t *order)
         ordered.status = json_int(s, "status", 403);
         ordered.writes_only = json_bool(s, "writes_only", false);
     }
-    if (json_object_get(order, "enforce"))
+    if (json_object_get(order, "enforce")) {
         ordered.enforce = json_bool(order, "enforce", false);
+        window.start_s = 0;
+    }
     for (size_t i = 0; i < S.installations.n; i++) {
         struct installation *in = S.installations.at[i];
         if (json_int(order, "installation", in->id) != in->id)

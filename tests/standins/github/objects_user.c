@@ -26,17 +26,15 @@ json_t *jtime(int64_t ms)
 
 json_t *jnode(const char *type, int64_t id)
 {
-    return json_sprintf("%s_kwDO%llx", type, (long long)id);
+    return json_sprintf("%s_kwDO%lld", type, (long long)id);
 }
 
 bool node_id_read(const char *node, const char *type, int64_t *id)
 {
-    size_t n = strlen(type);
-    char *end = NULL;
-    if (strncmp(node, type, n) != 0 || strncmp(node + n, "_kwDO", 5) != 0)
-        return false;
-    *id = (int64_t)strtoull(node + n + 5, &end, 16);
-    return *end == '\0';
+    struct str rest = str_of(node);
+    AUTO(mem_freep) char *start = mem_printf("%s_kwDO", type);
+    return str_starts(rest, str_of(start)) &&
+           str_to_i64(str_sub(rest, strlen(start), rest.n), 1, INT64_MAX, id);
 }
 
 void jset(json_t *object, const char *key, json_t *value)

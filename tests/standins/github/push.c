@@ -190,10 +190,10 @@ static bool read_file(const struct push *p, const char *name, struct buf *out)
 /* The next packet of git's framing: false at the end or when cut; a flush gives n = 0. */
 static bool pkt_next(struct str *rest, struct str *payload)
 {
-    char digits[5];
-    if (rest->n < 4 || !str_copy(digits, sizeof(digits), str_sub(*rest, 0, 4)))
+    unsigned char bytes[2];
+    if (rest->n < 4 || !enc_unhex(str_sub(*rest, 0, 4), bytes, sizeof(bytes)))
         return false;
-    size_t n = (size_t)strtoul(digits, NULL, 16);
+    size_t n = (size_t)bytes[0] << 8 | bytes[1];
     if (n > rest->n || (n > 0 && n < 4))
         return false;
     *payload = n ? str_sub(*rest, 4, n) : (struct str){rest->p, 0};

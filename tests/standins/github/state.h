@@ -217,6 +217,7 @@ struct state {
     char *base;        /* http://127.0.0.1:PORT: git, pages */
     char *api;         /* base and API prefix: what answers link to */
     char *hooks;       /* folder of the repositories' hook programs */
+    char *enterprise;  /* version to show as a GHES server; NULL = github.com */
     int mergeable_lag; /* how many reads of a pull answer mergeable: null after each change */
     struct app app;
     struct list users;
