@@ -141,6 +141,14 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+/* mkdir() with the mode as asked, whatever the process's umask; true also when it is there. */
+static bool folder_make(const char *path, mode_t mode)
+{
+    if (mkdir(path, mode) == 0)
+        return chmod(path, mode) == 0;
+    return errno == EEXIST;
+}
+
 bool dir_make(const char *path, mode_t mode, struct err *err)
 {
     AUTO(mem_freep) char *at = mem_strdup(path);
@@ -148,14 +156,12 @@ bool dir_make(const char *path, mode_t mode, struct err *err)
         if (*p != '/' || p == at)
             continue;
         *p = '\0';
-        if (mkdir(at, mode) != 0 && errno != EEXIST)
+        if (!folder_make(at, mode))
             return fail(err, errno, "make folder", at);
         *p = '/';
     }
-    if (mkdir(at, mode) == 0)
-        return true;
     struct stat st;
-    if (errno != EEXIST)
+    if (!folder_make(at, mode))
         return fail(err, errno, "make folder", path);
     if (stat(at, &st) != 0 || !S_ISDIR(st.st_mode))
         return err_set(err, ERR_CONFLICT, "make folder %s: something else has that name", path);

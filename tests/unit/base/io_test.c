@@ -87,6 +87,13 @@ static void folders(void **state)
     AUTO(mem_freep) char *top = at("a");
     assert_true(dir_make(deep, 0700, &err));
     assert_true(dir_make(deep, 0700, &err));
+    mode_t before = umask(0077); /* the mode is as asked: a daemon's umask must not close a folder */
+    struct stat st;
+    AUTO(mem_freep) char *passable = mem_printf("%s/passable", deep);
+    assert_true(dir_make(passable, 0711, &err));
+    umask(before);
+    assert_int_equal(stat(passable, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0711);
     AUTO(mem_freep) char *file = at("a/b/c/file");
     assert_true(file_write(file, STR("x"), 0600, &err));
     assert_false(dir_make(file, 0700, &err));
