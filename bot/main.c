@@ -15,7 +15,7 @@ static const struct command {
     const char *help;
     int (*run)(struct settings *, int argc, char **argv); /* argv[0] = the sub-command */
 } commands[] = {
-    {"serve",   "serve [--no-migrate] [--print-settings]",
+    {"serve",   "serve [--no-migrate] [--print-settings] [--print-sample]",
      "runs the bot: HTTP server, dispatcher, task runners, janitor",                                                                           app_serve  },
     {"migrate", "migrate [--status]",                                      "applies pending migrations and exits",                             cli_migrate},
     {"doctor",  "doctor",                                                  "checks every setting and every outside party; exit 1 on any FAIL",
