@@ -156,6 +156,7 @@ static bool step_run(struct run *r, const struct step *step, struct call outer, 
 {
     struct store *store = r->env->store;
     const struct task *t = &r->task;
+    log_debug("step", "step", step->name, NULL);
     for (int tries = 1;; tries++) {
         if (!step_begin(store, t->id, t->attempt, t->lease_epoch, step->name, intent, err))
             return journal_lost(r);
@@ -216,7 +217,6 @@ static bool run_steps(struct run *r, struct call call, struct err *err)
             return false;
         if (done)
             continue;
-        log_debug("step", "step", step->name, NULL);
         if (!step_run(r, step, call, "{}", err))
             return false;
     }
