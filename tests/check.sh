@@ -71,7 +71,7 @@ integration() { # integration NAME FOLDER FILE…
     local name=$1 folder=$2
     shift 2
     counted "$name" '^ *ok [0-9]+ -' '^ *not ok [0-9]+ -' \
-        env SQUADBOT_BUILD="$PWD/$folder" "$node" --test --test-reporter=tap --test-concurrency=1 "$@"
+        env SQUADBOT_BUILD="$PWD/$folder" "$node" --test --test-reporter=tap --test-concurrency=1 --test-force-exit "$@"
 }
 format() {
     git ls-files '*.c' '*.h' | xargs clang-format-14 --dry-run -Werror
@@ -84,6 +84,9 @@ sample_is_fresh() {
     build/squadbot serve --print-sample | diff -u deploy/squadbot.env.sample -
 }
 
+# What the quick loop and the sanitizer builds run of tests/integration.
+core=(tests/integration/task.test.mjs tests/integration/http-edge.test.mjs tests/integration/secrets.test.mjs)
+
 # shellcheck disable=SC2086 # lists of words
 deps_install $deps_build $deps_run $deps_test || exit 1
 node=$(tests/node.sh) || exit 1
@@ -95,20 +98,25 @@ check shellcheck scripts
 if check build build build; then
     check sample sample_is_fresh
     unit unit build
-    mapfile -t all < <(find tests/integration -name node_modules -prune -o -name "*.test.mjs" -print | sort)
-    integration integration build "${all[@]}"
+    if [ $quick = 1 ]; then
+        integration integration build "${core[@]}"
+    else
+        mapfile -t all < <(find tests/integration -name node_modules -prune -o -name '*.test.mjs' -print | sort)
+        integration integration build "${all[@]}"
+    fi
 fi
 if [ $quick = 0 ]; then
     check build-clang build build/clang -DCMAKE_C_COMPILER=clang-14
+    export SQUADBOT_SANITIZED=1
     if check build-address build build/address -DSQUADBOT_SANITIZE=address; then
         unit unit-address build/address
-        integration integration-address build/address \
-            tests/integration/task.test.mjs tests/integration/http-edge.test.mjs
+        integration integration-address build/address "${core[@]}"
     fi
     if check build-thread build build/thread -DSQUADBOT_SANITIZE=thread; then
-        unit unit-thread build/thread '^(base|net|store|github-app|web)/'
-        integration integration-thread build/thread tests/integration/task.test.mjs
+        unit unit-thread build/thread '^(base|net|store|github-app|sandbox|web)/'
+        integration integration-thread build/thread "${core[@]}"
     fi
+    unset SQUADBOT_SANITIZED
     check bench-smoke tests/bench/ingest.sh --smoke
 fi
 

@@ -23,6 +23,7 @@ esac`,
 after(async () => {
   if (!w) return
   assert.equal(await w.stop(), 0, 'the bot ends cleanly')
+  assert.doesNotMatch(w.bot.log, /Sanitizer|runtime error/)
 })
 
 const branchOid = async (branch) => {
@@ -221,7 +222,7 @@ test('SIGTERM while the agent runs: the next process attaches, no line twice, no
   await w.taskIn(issue, ['running'])
   const { id } = await w.taskOf(issue)
   await until('the agent talks', async () => /begun/.test(await w.api('GET', `tasks/${id}/log`)))
-  await w.bot.kill('SIGTERM') // drained: the lease is free at once
+  assert.equal(await w.bot.kill('SIGTERM'), 0) // drained: the lease is free at once
   await w.bot.start()
   await w.github.order('PATCH', 'config', { webhook_url: `${w.bot.url}/webhooks/github` })
   await until('the task runs again', async () => (await w.taskOf(issue)).state === 'running')
