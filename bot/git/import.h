@@ -8,7 +8,7 @@
 #include "bot/base/buf.h"
 #include "bot/base/call.h"
 #include "bot/base/err.h"
-#include "bot/git/wire.h"
+#include "bot/git/refname.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,14 +21,14 @@ struct git_identity {
     const char *email;
 };
 struct git_import_spec {
-    const char *dir;         /* work folder, ours: base.pack (+ .idx made here), quarantine/, out.pack */
-    const char *bundle_path; /* inside dir */
-    const char *base_oid;    /* from our database: the only allowed prerequisite */
-    const char *ref;         /* refs/heads/task-12: the only allowed ref */
+    const char *dir; /* work folder, ours: base.pack (+ .idx made here), quarantine/, out.pack */
+    const char *bundle_path;    /* inside dir */
+    const char *base_oid;       /* from our database: the only allowed prerequisite */
+    const char *ref;            /* refs/heads/task-12: the only allowed ref */
     struct git_identity author; /* author and committer of all new commits */
-    int64_t time_s;          /* of the first new commit; each next one a second later */
-    const char *title;       /* fall-back subject (already a valid Conventional Commit) */
-    const char *trailers;    /* "Refs: #12\nCo-authored-by: …", appended to each message; may be "" */
+    int64_t time_s;             /* of the first new commit; each next one a second later */
+    const char *title;          /* fall-back subject (already a valid Conventional Commit) */
+    const char *trailers; /* "Refs: #12\nCo-authored-by: …", appended to each message; may be "" */
 };
 struct git_commit_info {
     char oid[GIT_OID_HEX + 1];

@@ -1,6 +1,7 @@
 /* Git's smart HTTP protocol on bot/net: what a fetch of one commit with limited depth and a push of
  * one ref need. Protocol v2 for ls-refs and fetch, v0 for receive-pack. No redirects, every answer
- * bounded, all calls with deadline and cancel. Protocol facts: gitprotocol-v2(5), -pack(5), -http(5). */
+ * bounded, all calls with deadline and cancel. Protocol facts: gitprotocol-v2(5), -pack(5),
+ * -http(5). */
 #pragma once
 
 #include "bot/base/attr.h"
@@ -8,12 +9,11 @@
 #include "bot/base/call.h"
 #include "bot/base/err.h"
 #include "bot/base/secret.h"
+#include "bot/git/refname.h"
 #include "bot/net/http.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define GIT_OID_HEX 40 /* digits; + NUL in arrays */
 
 struct git_remote { /* borrowed for the call */
     struct http *http;
@@ -54,8 +54,9 @@ enum git_push_result {
 const char *git_push_result_name(enum git_push_result r);
 /* Compare-and-swap of one ref with the pack in pack_fd (from its start). old_oid NULL = must not
  * exist yet. True when the server answered the ref command: *result says how, and `message` holds
- * the server's own words (side-band and ng line, cleaned, one paragraph). False: no answer; the
- * effect is unknown, read the ref. */
+ * the server's own words (side-band and ng line, cleaned, one paragraph). A ref that is at new_oid
+ * already counts as pushed: an earlier try may have arrived. False: no answer; the effect is
+ * unknown, read the ref. */
 bool git_push(const struct git_remote *r, const char *ref, const char *old_oid, const char *new_oid,
               int pack_fd, const struct call *call, enum git_push_result *result,
               struct buf *message, struct err *err) MUST_CHECK;

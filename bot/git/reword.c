@@ -1,0 +1,121 @@
+/* The agent's words stay, as far as they are only words: what claims somebody else's hand
+ * (trailers) and what steers CI ([skip ci]) goes. A message that is then a valid Conventional
+ * Commit is kept; else its first line becomes a valid subject, or, where that line says nothing,
+ * the task's title takes its place. */
+#include "bot/git/reword.h"
+
+#include "bot/base/attr.h"
+#include "bot/git/clean.h"
+#include "bot/git/message.h"
+
+#include <strings.h>
+
+#define RAW_MAX_BYTES  ((size_t)32 * 1024)
+#define SUBJECT_KEEPS  60 /* units; a first line up to this survives in the subject whole */
+#define MEANINGFUL_MIN 8  /* units */
+
+static const char *const forged_trailers[] = {
+    "co-authored-by", "signed-off-by", "reviewed-by",  "acked-by",    "tested-by",
+    "approved-by",    "reported-by",   "on-behalf-of", "skip-checks", "co-committed-by",
+};
+
+static const char *const ci_marks[] = {"[skip ci]",      "[ci skip]",      "[no ci]",
+                                       "[skip actions]", "[actions skip]", "***NO_CI***"};
+
+static const char *const empty_words[] = {"wip",     "tmp",    "temp",   "fixup!",
+                                          "squash!", "amend!", "merge ", "initial commit"};
+
+static bool starts_nocase(struct str s, const char *prefix)
+{
+    struct str p = str_of(prefix);
+    return s.n >= p.n && str_eq_nocase(str_sub(s, 0, p.n), p);
+}
+
+static bool is_forged(struct str line)
+{
+    line = str_trim(line);
+    for (size_t i = 0; i < COUNT(forged_trailers); i++) {
+        size_t n = strlen(forged_trailers[i]);
+        if (starts_nocase(line, forged_trailers[i]) &&
+            str_starts(str_trim(str_sub(line, n, line.n)), STR(":")))
+            return true;
+    }
+    return false;
+}
+
+static bool is_ours(struct str line, const char *trailers)
+{
+    struct str rest = str_of(trailers), ours;
+    while (str_line(&rest, &ours))
+        if (line.n > 0 && str_eq(line, ours))
+            return true;
+    return false;
+}
+
+static size_t ci_mark(struct str s)
+{
+    for (size_t i = 0; i < COUNT(ci_marks); i++)
+        if (starts_nocase(s, ci_marks[i]))
+            return strlen(ci_marks[i]);
+    return 0;
+}
+
+static void put_line(struct str line, struct buf *out)
+{
+    for (size_t i = 0; i < line.n;) {
+        size_t skip = line.p[i] == '[' || line.p[i] == '*' ? ci_mark(str_sub(line, i, line.n)) : 0;
+        if (skip == 0)
+            buf_putc(out, line.p[i++]);
+        i += skip;
+    }
+    buf_putc(out, '\n');
+}
+
+/* Cleaned, and without what is not the agent's to say. */
+static void harmless(struct str raw, const char *trailers, struct buf *out)
+{
+    AUTO(buf_done) struct buf clean = {0};
+    AUTO(buf_done) struct buf kept = {0};
+    clean_text(str_sub(raw, 0, str_utf8_floor(raw, RAW_MAX_BYTES)), &clean);
+    struct str rest = buf_str(&clean), line;
+    while (str_line(&rest, &line))
+        if (!is_forged(line) && !is_ours(line, trailers))
+            put_line(line, &kept);
+    clean_text(buf_str(&kept), out);
+}
+
+static bool is_meaningful(struct str line)
+{
+    for (size_t i = 0; i < COUNT(empty_words); i++)
+        if (starts_nocase(line, empty_words[i]))
+            return false;
+    return commit_length(line) >= MEANINGFUL_MIN && str_find(line, STR(" "), 0) < line.n;
+}
+
+bool reword(struct str raw, const char *title, const char *trailers, struct buf *out)
+{
+    AUTO(buf_done) struct buf text = {0};
+    AUTO(buf_done) struct buf first = {0};
+    AUTO(buf_done) struct buf subject = {0};
+    struct err ignored;
+    struct str all, body, line = {0};
+    harmless(raw, trailers, &text);
+    all = body = str_trim(buf_str(&text));
+    if (all.n > 0 && str_line(&body, &line))
+        clean_line(line, &first);
+    body = str_trim(body);
+    if (commit_message_check(all, &ignored)) {
+        commit_message_join(line, body, str_of(trailers), out);
+        return false;
+    }
+    /* The subject may be fine where only the body's lines are too long. */
+    if (commit_message_check(buf_str(&first), &ignored)) {
+        commit_message_join(buf_str(&first), body, str_of(trailers), out);
+        return false;
+    }
+    bool own = is_meaningful(buf_str(&first));
+    commit_subject_make(own ? buf_str(&first) : str_of(title), &subject);
+    bool whole = own && commit_length(buf_str(&first)) <= SUBJECT_KEEPS;
+    commit_message_join(buf_str(&subject), whole ? body : all, str_of(trailers), out);
+    return true;
+}
