@@ -13,8 +13,8 @@ export const clientId = 'Iv23standin0000000'
 export const slug = 'squadbot'
 export const secret = "It's a Secret to Everybody"
 
-// {args: more options, webhookUrl}
-export async function startGithub({ args = [], webhookUrl } = {}) {
+// {args: more options, webhookUrl, webhookSecret}
+export async function startGithub({ args = [], webhookUrl, webhookSecret = secret } = {}) {
     const folder = await mkdtemp(path.join(tmpdir(), 'squadbot-github-'))
     const keys = generateKeyPairSync('rsa', {
         modulusLength: 2048,
@@ -26,7 +26,7 @@ export async function startGithub({ args = [], webhookUrl } = {}) {
     const program = await startProgram('standin-github', [
         ...['--data', path.join(folder, 'data'), '--app-key-pub', keyFile],
         ...['--app-id', String(appId), '--client-id', clientId, '--app-slug', slug],
-        ...['--webhook-secret', secret],
+        ...['--webhook-secret', webhookSecret],
         ...(webhookUrl ? ['--webhook-url', webhookUrl] : []),
         ...args,
     ])
@@ -39,6 +39,7 @@ export async function startGithub({ args = [], webhookUrl } = {}) {
         child: program.child,
         folder,
         privateKey: keys.privateKey,
+        token: async (login) => (await order('tokens', { login })).token,
         user: async (login, more = {}) => {
             await order('users', { login, ...more })
             return (await order('tokens', { login })).token

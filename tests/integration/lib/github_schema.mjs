@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
-const read = (file) => JSON.parse(readFileSync(require.resolve(file), 'utf8'))
+export const read = (file) => JSON.parse(readFileSync(require.resolve(file), 'utf8'))
 
 // OpenAPI 3.0 says nullable; JSON Schema has a type for it.
-function convert(node) {
+export function convert(node) {
     if (Array.isArray(node)) {
         node.forEach(convert)
         return node
@@ -29,8 +29,8 @@ function convert(node) {
     return node
 }
 
-function judge(document, id) {
-    const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true })
+export function validator(options = {}) {
+    const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true, ...options })
     formats(ajv)
     for (const name of ['int64', 'timestamp', 'repo.nwo', 'ssh-key', 'uri-template'])
         ajv.addFormat(name, true)
@@ -38,6 +38,11 @@ function judge(document, id) {
     ajv.addFormat('uri', /^[a-z]+:[^\s]*$/i)
     // A bot's address has brackets in its local part.
     ajv.addFormat('email', /^\S+@\S+$/)
+    return ajv
+}
+
+function judge(document, id) {
+    const ajv = validator()
     ajv.addSchema(convert(document), id)
     const compiled = new Map()
     return (pointer, value) => {
@@ -53,25 +58,27 @@ function judge(document, id) {
 
 const escape = (text) => text.replaceAll('~', '~0').replaceAll('/', '~1')
 
-// check(method, path, status, body) -> list of complaints; undefined = not described.
-export function restJudge() {
-    const document = read('@octokit/openapi/generated/api.github.com.json')
+// [{template, methods, pattern}], the most literal template first; the pattern's groups are the
+// template's parameters in order.
+export function routesOf(document) {
+    const wide = ['{path}', '{ref}', '{basehead}'] // these take slashes
+    const part = (text) =>
+        wide.includes(text)
+            ? '(.+)'
+            : text.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '([^/]+)')
     const routes = Object.entries(document.paths).map(([template, methods]) => ({
         template,
         methods,
-        literal: template.split('/').filter((part) => !part.startsWith('{')).length,
-        pattern: new RegExp(
-            `^${template
-                .split('/')
-                .map((part) =>
-                    ['{path}', '{ref}', '{basehead}'].includes(part)
-                        ? '.+'
-                        : part.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{[^}]+\}/g, '[^/]+'),
-                )
-                .join('/')}$`,
-        ),
+        literal: template.split('/').filter((text) => !text.startsWith('{')).length,
+        pattern: new RegExp(`^${template.split('/').map(part).join('/')}$`),
     }))
-    routes.sort((a, b) => b.literal - a.literal)
+    return routes.sort((a, b) => b.literal - a.literal)
+}
+
+// check(method, path, status, body) -> list of complaints; undefined = not described.
+export function restJudge() {
+    const document = read('@octokit/openapi/generated/api.github.com.json')
+    const routes = routesOf(document)
     const seen = new Set()
     const check = judge(document, 'rest')
     const complaints = (method, path, status, body) => {

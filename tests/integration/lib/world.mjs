@@ -1,13 +1,14 @@
 // A whole world for one test: both stand-ins, the bot, a repository acme/hello with the App
 // installed, and Ada, who may write there. Everything runs on loopback and ends with stop().
 import { spawn } from 'node:child_process'
-import { generateKeyPairSync, randomBytes, createHmac, randomUUID } from 'node:crypto'
+import { randomBytes, createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { buildDir, controls, startE2b, startProgram } from './standins.mjs'
+import { appId, startGithub } from './github.mjs'
+import { buildDir, startE2b } from './standins.mjs'
 
 export const agentDefault = `set -e
 echo "reading $SQUADBOT_PROMPT_FILE"
@@ -26,28 +27,6 @@ export async function until(what, fn, limitMs = 30000) {
     if (value) return value
     if (Date.now() > end) throw new Error(`waited ${limitMs} ms in vain for: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-export async function startGithub({ args = [], publicKey, webhookSecret, slug = 'squadbot' }) {
-  const data = await mkdtemp(path.join(tmpdir(), 'squadbot-github-'))
-  const pub = path.join(data, 'app.pub.pem')
-  await writeFile(pub, publicKey)
-  const program = await startProgram('standin-github', [
-    ...['--data', path.join(data, 'repos'), '--app-id', '12345', '--app-slug', slug],
-    ...['--app-key-pub', pub, '--webhook-secret', webhookSecret, ...args],
-  ])
-  const control = controls(program.url)
-  const order = (method, where, body) => control.call(method, `/_standin/${where}`, body)
-  return {
-    ...control,
-    url: program.url,
-    order,
-    token: async (login) => (await order('POST', 'tokens', { login })).token,
-    stop: async () => {
-      await program.stop()
-      await rm(data, { recursive: true, force: true })
-    },
   }
 }
 
@@ -91,26 +70,32 @@ export async function startBot({ env, dataDir }) {
   return bot
 }
 
-export async function startWorld({ env = {}, agent = agentDefault, github = {}, e2b = {} } = {}) {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
-  })
+// github, e2b: options of the stand-ins. enterprise: a version, then GitHub is an Enterprise server.
+export async function startWorld({
+  env = {},
+  agent = agentDefault,
+  github = {},
+  e2b = {},
+  enterprise,
+} = {}) {
   const webhookSecret = randomBytes(32).toString('hex')
   const apiToken = randomBytes(32).toString('hex')
-  const w = { webhookSecret, apiToken, privateKey, publicKey }
+  const w = { webhookSecret, apiToken, enterprise }
   w.dataDir = await mkdtemp(path.join(tmpdir(), 'squadbot-data-'))
   await chmod(w.dataDir, 0o711) // the user of the private PostgreSQL must be able to pass
+  const hub = await startGithub({ webhookSecret, ...github })
+  w.github = { ...hub, order: (method, where, body) => hub.order(where, body, method) }
+  w.privateKey = hub.privateKey
   w.keyFile = path.join(w.dataDir, 'app.pem')
-  await writeFile(w.keyFile, privateKey, { mode: 0o600 })
-  w.github = await startGithub({ publicKey, webhookSecret, ...github })
+  await writeFile(w.keyFile, w.privateKey, { mode: 0o600 })
+  w.apiUrl = w.github.url + (enterprise ? '/api/v3' : '')
+  if (enterprise) await w.github.order('PATCH', 'config', { enterprise, api_prefix: '/api/v3' })
   w.e2b = await startE2b(e2b)
   w.env = {
-    GITHUB_APP_ID: '12345',
+    GITHUB_APP_ID: String(appId),
     GITHUB_APP_PRIVATE_KEY_FILE: w.keyFile,
     GITHUB_WEBHOOK_SECRET: webhookSecret,
-    GITHUB_API_URL: w.github.url,
+    GITHUB_API_URL: w.apiUrl,
     GITHUB_URL: w.github.url,
     SQUADBOT_API_TOKEN: apiToken,
     SQUADBOT_AGENT: 'command',
@@ -136,7 +121,7 @@ export async function startWorld({ env = {}, agent = agentDefault, github = {}, 
 
   // GitHub's API as a person; throws on an error status unless asked not to.
   w.rest = async (method, where, body, { token = w.ada, raw = false } = {}) => {
-    const answer = await fetch(w.github.url + where, {
+    const answer = await fetch(w.apiUrl + where, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
