@@ -21,8 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define INPUT_MAX_BYTES   ((size_t)512 * 1024 * 1024)
-#define INPUT_SMALL_BYTES ((size_t)256 * 1024) /* connections below are not worth dropping */
+#define INPUT_MAX_BYTES   ((size_t)192 * 1024 * 1024) /* of all loops */
+#define INPUT_SMALL_BYTES ((size_t)256 * 1024)        /* connections below are not worth dropping */
 #define STALL_TICKS       15
 #define STALL_BYTES       (16 * 1024) /* so much has to be acknowledged meanwhile */
 #define STATE_ESTABLISHED 1           /* TCP_ESTABLISHED, which <linux/tcp.h> does not have */
@@ -152,6 +152,21 @@ void guest_drop(h2o_req_t *req)
     drop(socket_of(req)->on_close.data);
 }
 
+/* More requests, or the end: h2o takes a look once this one is answered. */
+static void on_early_read(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    h2o_socket_read_stop(sock);
+}
+
+/* h2o has stopped reading, but takes the socket out of its epoll set only at the end of the turn,
+ * and puts it in again behind the answer. It has copied everything of the request that lies in the
+ * input buffer (which may move now), except the body. */
+void guest_keep_polling(h2o_req_t *req)
+{
+    h2o_socket_read_start(socket_of(req), on_early_read);
+}
+
 bool guest_is_loopback(h2o_req_t *req)
 {
     const struct guest *g = socket_of(req)->on_close.data;
@@ -197,13 +212,15 @@ static void watch_writing(struct guest *g)
 }
 
 /* The oldest first: who sends slowest. What waits for an answer is left alone. */
-static void shed_input(struct loop *loop, size_t held, size_t max)
+static void shed_input(struct loop *loop, size_t excess)
 {
-    for (h2o_linklist_t *n = loop->guests.next; n != &loop->guests && held > max; n = n->next) {
+    for (h2o_linklist_t *n = loop->guests.next; n != &loop->guests && excess > 0; n = n->next) {
         struct guest *g = guest_of(n);
-        if (g->sock->input->capacity < INPUT_SMALL_BYTES || !h2o_socket_is_reading(g->sock))
+        size_t bytes = g->sock->input->capacity;
+        if (bytes < INPUT_SMALL_BYTES || !h2o_socket_is_reading(g->sock) ||
+            g->sock->_cb.read == on_early_read)
             continue;
-        held -= g->sock->input->capacity;
+        excess -= bytes < excess ? bytes : excess;
         drop(g);
     }
 }
@@ -216,7 +233,12 @@ void guest_watch(struct loop *loop)
         watch_writing(g);
         held += g->sock->input->capacity;
     }
-    shed_input(loop, held, INPUT_MAX_BYTES / (size_t)loop->web->nloops);
+    /* Unsigned sums wrap around, so a loop that holds less than before subtracts. */
+    size_t change = held - loop->held_bytes;
+    size_t total = atomic_fetch_add(&loop->web->held_bytes, change) + change;
+    loop->held_bytes = held;
+    if (total > INPUT_MAX_BYTES)
+        shed_input(loop, total - INPUT_MAX_BYTES);
 }
 
 bool guest_any_busy(const struct loop *loop)

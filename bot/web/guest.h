@@ -12,6 +12,9 @@ void guest_linger(h2o_req_t *req);
 /* Ends the connection without further ado. */
 void guest_drop(h2o_req_t *req);
 bool guest_is_loopback(h2o_req_t *req);
+/* For a request that waits for another thread: leaves the socket registered for reading, which
+ * saves two system calls. What comes meanwhile stays in its buffer. */
+void guest_keep_polling(h2o_req_t *req);
 /* The client closed its side. h2o does not look while an answer is under way. */
 bool guest_has_left(h2o_req_t *req);
 void guest_watch(struct loop *loop); /* the tick */

@@ -6,6 +6,7 @@
 #include "bot/base/clock.h"
 #include "bot/base/json.h"
 #include "bot/base/metrics.h"
+#include "bot/web/guest.h"
 #include "bot/web/intake.h"
 #include "bot/web/reply.h"
 #include "github-app/signature.h"
@@ -186,5 +187,6 @@ void hook_github(h2o_req_t *req, const struct route *route, struct str id)
         item->began_us = began_us;
         item->answer = answer;
         intake_put(w->intake, item);
+        guest_keep_polling(req);
     }
 }

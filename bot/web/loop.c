@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define INPUT_BYTES    ((size_t)32 * 1024)
 #define ACCEPTS_A_TURN 16
 #define TICK_MS        1000
 #define LINGER_MS      3000
@@ -100,6 +101,9 @@ static void close_listeners(struct loop *loop)
 static void setup(struct loop *loop)
 {
     struct web *w = loop->web;
+    /* h2o's 8 KiB would make every delivery a growing buffer, a copy and a second read. Connections
+     * without data hold none. */
+    h2o_socket_buffer_prototype._initial_buf.capacity = INPUT_BYTES;
     h2o_context_init(&loop->ctx, h2o_evloop_create(), &w->h2o);
     h2o_loop_t *l = loop->ctx.loop;
     loop->accept = (h2o_accept_ctx_t){.ctx = &loop->ctx, .hosts = w->h2o.hosts, .ssl_ctx = w->tls};

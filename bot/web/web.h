@@ -39,7 +39,8 @@ struct loop {
     h2o_timeout_entry_t drain_entry;
     int64_t drain_until_ms; /* 0 = not draining */
     int lingering;
-    bool leaving; /* closes everything and ends */
+    size_t held_bytes; /* by its connections' unfinished input, at the last look */
+    bool leaving;      /* closes everything and ends */
     struct web *web;
     pthread_t thread;
     int index;
@@ -60,7 +61,8 @@ struct web {
     struct crew *crew;
     struct hub *hub;
     atomic_bool stopping;
-    pthread_mutex_t mutex; /* guards the two counts below */
+    atomic_size_t held_bytes; /* of all loops */
+    pthread_mutex_t mutex;    /* guards the two counts below */
     pthread_cond_t cond;
     int running; /* loops that serve */
     int drained;

@@ -74,6 +74,7 @@ static void on_accept(h2o_socket_t *sock, const char *err)
 static void *run(void *arg)
 {
     struct thread *t = arg;
+    h2o_socket_buffer_prototype._initial_buf.capacity = (size_t)32 * 1024;
     h2o_context_init(&t->ctx, h2o_evloop_create(), &config);
     t->accept = (h2o_accept_ctx_t){.ctx = &t->ctx, .hosts = config.hosts};
     h2o_socket_t *sock =
