@@ -33,6 +33,9 @@ void git_engine_done(void)
 bool engine_err(struct err *err, enum err_kind kind, const char *what)
 {
     const git_error *last = git_error_last();
+    /* A full disk says nothing about the data. */
+    if (last && (last->klass == GIT_ERROR_OS || last->klass == GIT_ERROR_NOMEMORY))
+        kind = ERR_UPSTREAM;
     return err_set(err, kind, "%s: %s", what, last && last->message ? last->message : "no reason");
 }
 

@@ -8,7 +8,8 @@
 #include <git2.h>
 #include <stdbool.h>
 
-/* Sets err from libgit2's last error of this thread, returns false. */
+/* Sets err from libgit2's last error of this thread, returns false. What the system refused (a full
+ * disk) is ERR_UPSTREAM, whatever kind says. */
 bool engine_err(struct err *err, enum err_kind kind, const char *what);
 /* The same after a callback stopped the work because the call is over. */
 bool engine_err_call(const struct call *call, struct err *err, enum err_kind kind,

@@ -105,6 +105,19 @@ static bool index_pack(const struct job *j, bool keep_pack, struct err *err)
     return ok;
 }
 
+/* Is idx there, and made of this very pack? Both end in the checksum of the pack, the index with
+ * its own behind it. */
+static bool is_indexed(int pack, int64_t pack_size, const char *idx)
+{
+    unsigned char of_pack[GIT_OID_RAWSZ], in_idx[GIT_OID_RAWSZ];
+    struct stat st;
+    AUTO(fd_close) int fd = open(idx, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 2 * GIT_OID_RAWSZ &&
+           pread(pack, of_pack, sizeof(of_pack), pack_size - GIT_OID_RAWSZ) == GIT_OID_RAWSZ &&
+           pread(fd, in_idx, sizeof(in_idx), st.st_size - 2L * GIT_OID_RAWSZ) == GIT_OID_RAWSZ &&
+           memcmp(of_pack, in_idx, sizeof(in_idx)) == 0;
+}
+
 static bool index_base(const char *dir, const char *folder, const struct call *call,
                        struct err *err)
 {
@@ -112,11 +125,11 @@ static bool index_base(const char *dir, const char *folder, const struct call *c
     AUTO(mem_freep) char *idx = mem_printf("%s/base.idx", dir);
     AUTO(mem_freep) char *target = mem_printf("%s/base", dir);
     struct stat st;
-    if (file_exists(idx))
-        return true;
     AUTO(fd_close) int fd = open(pack, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         return err_set(err, ERR_BUG, "the base pack cannot be opened: %m");
+    if (is_indexed(fd, st.st_size, idx))
+        return true;
     struct job job = {fd, 0, st.st_size, folder, target, NULL, call};
     return index_pack(&job, false, err);
 }

@@ -1,7 +1,7 @@
 /* The agent's words stay, as far as they are only words: what claims somebody else's hand
- * (trailers) and what steers CI ([skip ci]) goes. A message that is then a valid Conventional
- * Commit is kept; else its first line becomes a valid subject, or, where that line says nothing,
- * the task's title takes its place. */
+ * (trailers) and what steers CI ([skip ci]) goes. A first line that is then the header of a
+ * Conventional Commit is kept; else it becomes one, or, where it says nothing, the task's title
+ * takes its place. */
 #include "bot/git/reword.h"
 
 #include "bot/base/attr.h"
@@ -52,23 +52,44 @@ static bool is_ours(struct str line, const char *trailers)
     return false;
 }
 
+/* Bytes of the mark that s ends with; 0 = none. */
 static size_t ci_mark(struct str s)
 {
-    for (size_t i = 0; i < COUNT(ci_marks); i++)
-        if (starts_nocase(s, ci_marks[i]))
-            return strlen(ci_marks[i]);
+    for (size_t i = 0; i < COUNT(ci_marks); i++) {
+        struct str mark = str_of(ci_marks[i]);
+        if (s.n >= mark.n && str_eq_nocase(str_sub(s, s.n - mark.n, s.n), mark))
+            return mark.n;
+    }
     return 0;
 }
 
-static void put_line(struct str line, struct buf *out)
+/* The line without marks. They are looked for at the end of what is kept, so that none arises from
+ * the removal of another. */
+static void put_unmarked(struct str line, struct buf *out)
 {
-    for (size_t i = 0; i < line.n;) {
-        size_t skip = line.p[i] == '[' || line.p[i] == '*' ? ci_mark(str_sub(line, i, line.n)) : 0;
-        if (skip == 0)
-            buf_putc(out, line.p[i++]);
-        i += skip;
+    size_t start = out->len;
+    for (size_t i = 0; i < line.n; i++) {
+        buf_putc(out, line.p[i]);
+        if (line.p[i] == ']' || line.p[i] == '*')
+            out->len -= ci_mark(str_sub(buf_str(out), start, out->len));
     }
-    buf_putc(out, '\n');
+}
+
+/* One line with single spaces, which could make a mark of "[skip  ci]" again. */
+static void put_first(struct str line, struct buf *out)
+{
+    AUTO(buf_done) struct buf now = {0};
+    AUTO(buf_done) struct buf next = {0};
+    clean_line(line, &now);
+    for (;;) {
+        buf_clear(&next);
+        put_unmarked(buf_str(&now), &next);
+        if (next.len == now.len)
+            break;
+        buf_clear(&now);
+        clean_line(buf_str(&next), &now);
+    }
+    buf_add_str(out, buf_str(&now));
 }
 
 /* Cleaned, and without what is not the agent's to say. */
@@ -78,9 +99,15 @@ static void harmless(struct str raw, const char *trailers, struct buf *out)
     AUTO(buf_done) struct buf kept = {0};
     clean_text(str_sub(raw, 0, str_utf8_floor(raw, RAW_MAX_BYTES)), &clean);
     struct str rest = buf_str(&clean), line;
-    while (str_line(&rest, &line))
-        if (!is_forged(line) && !is_ours(line, trailers))
-            put_line(line, &kept);
+    while (str_line(&rest, &line)) {
+        if (is_forged(line) || is_ours(line, trailers))
+            continue;
+        if (str_trim(buf_str(&kept)).n == 0)
+            put_first(line, &kept);
+        else
+            put_unmarked(line, &kept);
+        buf_putc(&kept, '\n');
+    }
     clean_text(buf_str(&kept), out);
 }
 
@@ -95,27 +122,20 @@ static bool is_meaningful(struct str line)
 bool reword(struct str raw, const char *title, const char *trailers, struct buf *out)
 {
     AUTO(buf_done) struct buf text = {0};
-    AUTO(buf_done) struct buf first = {0};
     AUTO(buf_done) struct buf subject = {0};
     struct err ignored;
-    struct str all, body, line = {0};
+    struct str all, body, first = {0};
     harmless(raw, trailers, &text);
     all = body = str_trim(buf_str(&text));
-    if (all.n > 0 && str_line(&body, &line))
-        clean_line(line, &first);
-    body = str_trim(body);
-    if (commit_message_check(all, &ignored)) {
-        commit_message_join(line, body, str_of(trailers), out);
+    if (all.n > 0 && str_line(&body, &first))
+        body = str_trim(body);
+    if (commit_message_check(first, &ignored)) { /* the body becomes valid by being wrapped */
+        commit_message_join(first, body, str_of(trailers), out);
         return false;
     }
-    /* The subject may be fine where only the body's lines are too long. */
-    if (commit_message_check(buf_str(&first), &ignored)) {
-        commit_message_join(buf_str(&first), body, str_of(trailers), out);
-        return false;
-    }
-    bool own = is_meaningful(buf_str(&first));
-    commit_subject_make(own ? buf_str(&first) : str_of(title), &subject);
-    bool whole = own && commit_length(buf_str(&first)) <= SUBJECT_KEEPS;
+    bool own = is_meaningful(first);
+    commit_subject_make(own ? first : str_of(title), &subject);
+    bool whole = own && commit_length(first) <= SUBJECT_KEEPS;
     commit_message_join(buf_str(&subject), whole ? body : all, str_of(trailers), out);
     return true;
 }

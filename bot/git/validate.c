@@ -51,6 +51,9 @@ static bool fault(struct walk *w, const char *text)
 {
     AUTO(buf_done) struct buf shown = {0};
     struct str path = buf_str(&w->path);
+    AUTO(buf_done) struct buf masked = {0};
+    redact(&masked, path);
+    path = buf_str(&masked);
     clean_line(str_sub(path, 0, str_utf8_floor(path, SHOWN_PATH_BYTES)), &shown);
     return err_set(w->err, ERR_POLICY, "%s (%s)", text, buf_cstr(&shown));
 }

@@ -246,25 +246,27 @@ static void test_messages(void **state)
     static const struct {
         const char *name, *given, *want;
     } rows[] = {
-        {"kept",            "fix(parser): accept tabs\n\nBody.\n",                                   "fix(parser): accept tabs\n\nBody."                                                },
-        {"no body",         "fix: accept tabs",                                                      "fix: accept tabs"                                                                 },
-        {"reworded",        "Fix the parser.\n\nBody.",                                              "fix: fix the parser\n\nBody."                                                     },
-        {"nothing said",    "wip\n\nBody.",                                                          "feat: do the task\n\nwip\n\nBody."                                                },
-        {"empty",           "",                                                                      "feat: do the task"                                                                },
+        {"kept",              "fix(parser): accept tabs\n\nBody.\n",                                 "fix(parser): accept tabs\n\nBody."                                                },
+        {"no body",           "fix: accept tabs",                                                    "fix: accept tabs"                                                                 },
+        {"reworded",          "Fix the parser.\n\nBody.",                                            "fix: fix the parser\n\nBody."                                                     },
+        {"nothing said",      "wip\n\nBody.",                                                        "feat: do the task\n\nwip\n\nBody."                                                },
+        {"empty",             "",                                                                    "feat: do the task"                                                                },
         {"long first line",
          "Add a function that takes the whole configuration of the machine and writes it to a file", "feat: add a function that takes the whole configuration of the machine\n\nAdd a function "
          "that takes the whole configuration of the machine and writes it to a file"},
         {"forged trailers",
          "fix: x y\n\nBody.\n\nCo-authored-by: Boss <b@x>\nsigned-off-by : me\nReviewed-By: you",    "fix: x y\n\nBody."                                                                },
-        {"ours given",      "fix: x y\n\nRefs: #12\n",                                               "fix: x y"                                                                         },
+        {"ours given",        "fix: x y\n\nRefs: #12\n",                                             "fix: x y"                                                                         },
         {"controls",
          "fix: x\x1b[31m y\xe2\x80\xae z\n\nB\x07o\xe2\x80\x8b"
          "dy.\r\nNext.",                                                                             "fix: x y z\n\nBody.\nNext."                                                       },
-        {"latin 1",         "fix: caf\xe9 opens\n",                                                  "fix: caf\xc3\xa9 opens"                                                           },
-        {"ci",              "fix: x y [skip ci]\n\n[CI Skip] body\n\nskip-checks: true",             "fix: x y\n\nbody"                                                                 },
+        {"latin 1",           "fix: caf\xe9 opens\n",                                                "fix: caf\xc3\xa9 opens"                                                           },
+        {"ci",                "fix: x y [skip ci]\n\n[CI Skip] body\n\nskip-checks: true",           "fix: x y\n\nbody"                                                                 },
+        {"ci in ci",          "fix: x y\n\n[skip [skip ci]ci]ok ***NO***NO_CI***_CI***",             "fix: x y\n\nok"                                                                   },
+        {"ci in the subject", "fix: x [skip [no ci] ci] y [skip\tci]",                               "fix: x y"                                                                         },
         {"like a patch",
          "fix: x y\n\n---\ndiff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b",               "fix: x y\n\n> ---\n> diff --git a/x b/x\n> --- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b" },
-        {"breaking",        "feat!: drop it\n\nBREAKING CHANGE: it is gone",
+        {"breaking",          "feat!: drop it\n\nBREAKING CHANGE: it is gone",
          "feat!: drop it\n\nBREAKING CHANGE: it is gone"                                                                                                                                },
     };
     for (size_t i = 0; i < COUNT(rows); i++)
