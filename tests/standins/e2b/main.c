@@ -5,6 +5,7 @@
 #include "bot/base/enc.h"
 #include "bot/base/io.h"
 #include "bot/base/mem.h"
+#include "tests/standins/e2b/chrooted.h"
 #include "tests/standins/e2b/wire.h"
 #include "tests/standins/e2b/world.h"
 
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
         s.w.keys[s.w.nkeys++] = "e2b_0123456789abcdef0123456789abcdef01234567";
     if (s.w.ntemplates == 0)
         add_template(&s.w, "base");
+    chrooted_leave();
     umask(022);
     struct err err = {0};
     bool ok = serve(&s, &err);
