@@ -186,7 +186,7 @@ void hook_github(h2o_req_t *req, const struct route *route, struct str id)
         memcpy(item->signature, digest, sizeof(digest));
         item->began_us = began_us;
         item->answer = answer;
-        intake_put(w->intake, item);
+        intake_put(item);
         guest_keep_polling(req);
     }
 }

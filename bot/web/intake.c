@@ -3,6 +3,9 @@
  * (a lone delivery never waits for company), and deliveries that arrive during its commit form the
  * next batch. Several writers overlap their commits.
  *
+ * What one turn of a loop received is handed over together: given one by one, an idle writer would
+ * start at once with a batch of one.
+ *
  * The answers of a batch travel as one message a loop: the items are chained, the first is the
  * mail.
  *
@@ -86,14 +89,26 @@ struct intake_item *intake_item_new(struct intake *in, h2o_req_t *req, struct st
     return item;
 }
 
-void intake_put(struct intake *in, struct intake_item *item)
+void intake_put(struct intake_item *item)
 {
+    struct loop *loop = item->ticket.loop;
     item->next = NULL;
+    *loop->intake_last = item;
+    loop->intake_last = &item->next;
+}
+
+void intake_flush(struct loop *loop)
+{
+    struct intake *in = loop->web->intake;
+    if (!loop->intake_first)
+        return;
     pthread_mutex_lock(&in->mutex);
-    *in->last = item;
-    in->last = &item->next;
+    *in->last = loop->intake_first;
+    in->last = loop->intake_last;
     bool wake = in->idle > 0;
     pthread_mutex_unlock(&in->mutex);
+    loop->intake_first = NULL;
+    loop->intake_last = &loop->intake_first;
     if (wake)
         pthread_cond_signal(&in->cond);
 }

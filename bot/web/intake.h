@@ -36,4 +36,5 @@ void intake_free(struct intake *in); /* after the loops ended */
 /* Copies the texts; on a loop. NULL = the buffer is full. */
 struct intake_item *intake_item_new(struct intake *in, h2o_req_t *req, struct str guid,
                                     struct str event, struct str body) MUST_CHECK;
-void intake_put(struct intake *in, struct intake_item *item);
+void intake_put(struct intake_item *item);
+void intake_flush(struct loop *loop); /* at the end of a loop's turn: to the writers */

@@ -10,6 +10,7 @@
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
 #include "bot/web/guest.h"
+#include "bot/web/intake.h"
 #include "bot/web/stream.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ static void setup(struct loop *loop)
     h2o_multithread_register_receiver(loop->ctx.queue, &loop->receiver, on_mail);
     h2o_linklist_init_anchor(&loop->guests);
     h2o_linklist_init_anchor(&loop->streams);
+    loop->intake_last = &loop->intake_first;
     h2o_timeout_init(l, &loop->tick, TICK_MS);
     h2o_timeout_init(l, &loop->beat, STREAM_BEAT_MS);
     h2o_timeout_init(l, &loop->linger, LINGER_MS);
@@ -166,6 +168,7 @@ static void turn(struct loop *loop, int32_t max_ms)
 {
     if (h2o_evloop_run(loop->ctx.loop, max_ms) != 0 && errno != EINTR)
         log_error("event loop", "reason", strerrordesc_np(errno), NULL);
+    intake_flush(loop);
 }
 
 void *loop_run(void *arg)

@@ -22,6 +22,7 @@ struct gate;
 struct intake;
 struct crew;
 struct hub;
+struct intake_item;
 struct web;
 
 struct loop {
@@ -37,7 +38,8 @@ struct loop {
     h2o_timeout_t drain;
     h2o_timeout_entry_t tick_entry;
     h2o_timeout_entry_t drain_entry;
-    int64_t drain_until_ms; /* 0 = not draining */
+    struct intake_item *intake_first, **intake_last; /* received in this turn, see intake.h */
+    int64_t drain_until_ms;                          /* 0 = not draining */
     int lingering;
     size_t held_bytes; /* by its connections' unfinished input, at the last look */
     bool leaving;      /* closes everything and ends */

@@ -5,10 +5,12 @@ import { test, before, after, describe } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
-import { mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises'
+import https from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import tls from 'node:tls'
 import { promisify } from 'node:util'
 import { exchange } from './lib/raw.mjs'
 import { startBot, until } from './lib/world.mjs'
@@ -623,6 +625,63 @@ describe('event streams', { concurrency: true }, () => {
     await until('a heartbeat', () => stream.comments.length > 0, 20000)
     stream.stop()
     await stream.ended
+  })
+})
+
+describe('TLS', () => {
+  let bot2
+  let dir
+  const ask = (method, where, { headers, body: text, ...more } = {}) =>
+    new Promise((resolve, reject) => {
+      const { port } = new URL(bot2.url)
+      const request = https.request({ host: '127.0.0.1', port, method, path: where, headers, rejectUnauthorized: false, ...more }, (answer) => {
+        let data = ''
+        answer.on('data', (piece) => (data += piece))
+        answer.on('end', () => resolve({ status: answer.statusCode, text: data }))
+      })
+      request.on('error', reject)
+      request.end(text)
+    })
+  before(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'squadbot-edge-'))
+    await chmod(dir, 0o711) // PostgreSQL runs as another user when we are root
+    const [key, cert] = ['key.pem', 'cert.pem'].map((name) => path.join(dir, name))
+    await run('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=localhost'])
+    const env = { ...baseEnv, GITHUB_WEBHOOK_SECRET: secret, SQUADBOT_API_TOKEN: token }
+    bot2 = await startBot({ dataDir: path.join(dir, 'data'), env: { ...env, SQUADBOT_TLS_CERT_FILE: cert, SQUADBOT_TLS_KEY_FILE: key } })
+  })
+  after(async () => {
+    if (bot2) assert.equal(await bot2.kill(), 0)
+    await rm(dir, { recursive: true, force: true })
+  })
+  test('serves https', async () => {
+    const agent = new https.Agent({ keepAlive: true, maxSockets: 2 })
+    for (let i = 0; i < 20; i++) {
+      const answer = await ask('POST', '/webhooks/github', { headers: headersOf(body), body, agent })
+      assert.equal(answer.status, 202, answer.text)
+    }
+    agent.destroy()
+    const large = `"${'x'.repeat(5000000)}"`
+    assert.equal((await ask('POST', '/webhooks/github', { headers: headersOf(large), body: large })).status, 202)
+    assert.match((await ask('GET', '/metrics')).text, /squadbot_/)
+  })
+  test('speaks HTTP/1.1 only, TLS 1.2 at least', async () => {
+    const { port } = new URL(bot2.url)
+    const shake = (options) =>
+      new Promise((resolve) => {
+        const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options })
+        socket.on('secureConnect', () => resolve(socket.alpnProtocol || socket.getProtocol()) || socket.destroy())
+        socket.on('error', () => resolve('refused'))
+      })
+    assert.equal(await shake({ ALPNProtocols: ['h2', 'http/1.1'] }), 'http/1.1')
+    assert.equal(await shake({ ALPNProtocols: ['h2'] }), 'refused')
+    assert.equal(await shake({ minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' }), 'refused')
+    assert.equal(await shake({ maxVersion: 'TLSv1.2' }), 'TLSv1.2')
+    assert.equal(await shake({}), 'TLSv1.3')
+  })
+  test('plain HTTP on the TLS port is refused', async () => {
+    const { answers } = await exchange(bot2.url, 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+    assert.deepEqual(answers, [])
   })
 })
 
