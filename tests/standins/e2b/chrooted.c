@@ -38,17 +38,19 @@ static bool climb(int here, char *below)
     return ok && chroot(".") == 0;
 }
 
-void chrooted_leave(void)
+void chrooted_leave(char **argv)
 {
-    char folder[PATH_MAX], was[PATH_MAX], below[] = "/tmp/standin-XXXXXX";
-    if (geteuid() != 0 || namespaces_work() || !getcwd(was, sizeof(was)))
+    char folder[PATH_MAX], was[PATH_MAX], self[PATH_MAX], below[] = "/tmp/standin-XXXXXX";
+    if (geteuid() != 0 || namespaces_work() || !getcwd(was, sizeof(was)) ||
+        !realpath("/proc/self/exe", self))
         return;
-    int here = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool ok = here >= 0 && unshare(CLONE_NEWNS) == 0 && climb(here, below) &&
-              mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && fchdir(here) == 0 &&
-              getcwd(folder, sizeof(folder)) &&
-              mount(folder, folder, NULL, MS_BIND | MS_REC, NULL) == 0 && chdir(folder) == 0 &&
-              syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0;
+    bool ok = unshare(CLONE_NEWNS) == 0; /* first: a descriptor would stay in the old one */
+    int here = ok ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    ok = here >= 0 && climb(here, below) &&
+         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && fchdir(here) == 0 &&
+         getcwd(folder, sizeof(folder)) &&
+         mount(folder, folder, NULL, MS_BIND | MS_REC, NULL) == 0 && chdir(folder) == 0 &&
+         syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0;
     rmdir(below); /* we are back where it was made */
     if (!ok)
         perror("sandboxes in a chroot");
@@ -56,4 +58,6 @@ void chrooted_leave(void)
         close(here);
     if (chdir(was) != 0)
         perror(was);
+    if (ok) /* once more from the start, so that every path and descriptor is of the new world */
+        execv(self, argv);
 }

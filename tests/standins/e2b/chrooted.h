@@ -1,5 +1,6 @@
 /* See chrooted.c. */
 #pragma once
 
-/* Before any thread. Does nothing where namespaces work, or when we are not root. */
-void chrooted_leave(void);
+/* Before any thread. Does nothing where namespaces work, or when we are not root;
+ * else starts the program again. */
+void chrooted_leave(char **argv);

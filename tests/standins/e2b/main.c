@@ -188,7 +188,7 @@ int main(int argc, char **argv)
         s.w.keys[s.w.nkeys++] = "e2b_0123456789abcdef0123456789abcdef01234567";
     if (s.w.ntemplates == 0)
         add_template(&s.w, "base");
-    chrooted_leave();
+    chrooted_leave(argv);
     umask(022);
     struct err err = {0};
     bool ok = serve(&s, &err);
