@@ -116,18 +116,31 @@ bool step_collect(struct run *r, struct err *err)
     return any || run_end(r, TASK_NO_CHANGES, NULL);
 }
 
+/* GitHub links a co-author by the address; the name may be shortened to keep the line in bounds. */
+static void co_author(struct run *r, struct buf *out)
+{
+    struct str host = str_of(r->env->web_url);
+    host = str_sub(host, str_find(host, STR("://"), 0) + 3, host.n);
+    host = str_sub(host, 0, str_find(host, STR(":"), 0));
+    for (size_t n = strlen(r->task.requested_by); n > 0; n--) {
+        AUTO(buf_done) struct buf line = {0};
+        buf_printf(&line, "Co-authored-by: %.*s <%lld+%s@users.noreply." STR_FMT ">", (int)n,
+                   r->task.requested_by, (long long)r->task.requested_by_id, r->task.requested_by,
+                   STR_ARG(host));
+        if (line.len > COMMIT_LINE_MAX)
+            continue;
+        buf_add_str(out, buf_str(&line));
+        buf_putc(out, '\n');
+        return;
+    }
+}
+
 static void trailers(struct run *r, struct buf *out)
 {
     if (r->task.issue)
         buf_printf(out, "Refs: #%d\n", r->task.issue);
-    if (!r->task.requested_by || !r->task.requested_by_id)
-        return;
-    struct str host = str_of(r->env->web_url);
-    host = str_sub(host, str_find(host, STR("://"), 0) + 3, host.n);
-    host = str_sub(host, 0, str_find(host, STR(":"), 0));
-    buf_printf(out, "Co-authored-by: %s <%lld+%s@users.noreply." STR_FMT ">\n",
-               r->task.requested_by, (long long)r->task.requested_by_id, r->task.requested_by,
-               STR_ARG(host));
+    if (r->task.requested_by && r->task.requested_by_id)
+        co_author(r, out);
 }
 
 bool run_import(struct run *r, struct err *err)
