@@ -16,12 +16,12 @@ static const struct command {
     int (*run)(struct settings *, int argc, char **argv); /* argv[0] = the sub-command */
 } commands[] = {
     {"serve",   "serve [--no-migrate] [--print-settings] [--print-sample]",
-     "runs the bot: HTTP server, dispatcher, task runners, janitor",                                                                           app_serve  },
-    {"migrate", "migrate [--status]",                                      "applies pending migrations and exits",                             cli_migrate},
-    {"doctor",  "doctor",                                                  "checks every setting and every outside party; exit 1 on any FAIL",
-     cli_doctor                                                                                                                                           },
+     "runs the bot: HTTP server, dispatcher, task runners, janitor",                                                                            app_serve  },
+    {"migrate", "migrate [--status]",                                       "applies pending migrations and exits",                             cli_migrate},
+    {"doctor",  "doctor",                                                   "checks every setting and every outside party; exit 1 on any FAIL",
+     cli_doctor                                                                                                                                            },
     {"task",    "task list|show ID|cancel ID|retry ID|logs ID [--follow]",
-     "a thin client of the HTTP API",                                                                                                          cli_task   },
+     "a thin client of the HTTP API",                                                                                                           cli_task   },
 };
 
 static void usage(FILE *to)

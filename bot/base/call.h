@@ -12,10 +12,10 @@
 struct cancel;
 struct cancel *cancel_new(void);
 struct cancel *cancel_ref(struct cancel *c);
-void cancel_unref(struct cancel *c);   /* NULL is fine */
-void cancel_fire(struct cancel *c);    /* once and for all; async-signal-safe */
+void cancel_unref(struct cancel *c);       /* NULL is fine */
+void cancel_fire(struct cancel *c);        /* once and for all; async-signal-safe */
 bool cancel_fired(const struct cancel *c); /* NULL never fires */
-int cancel_fd(const struct cancel *c); /* readable once fired; -1 for NULL */
+int cancel_fd(const struct cancel *c);     /* readable once fired; -1 for NULL */
 
 struct call {
     int64_t deadline_ms;   /* monotonic; 0 = none */

@@ -30,8 +30,8 @@ void sha256(const void *data, size_t n, unsigned char out[SHA256_BYTES]);
 /* Safe from many threads at once. */
 void hmac_sha256(struct str key, struct str data, unsigned char out[SHA256_BYTES]);
 bool bytes_eq_consttime(const void *a, const void *b, size_t n);
-void random_bytes(void *out, size_t n); /* CSPRNG; aborts if it fails */
+void random_bytes(void *out, size_t n);    /* CSPRNG; aborts if it fails */
 void random_hex(char *out, size_t digits); /* digits + NUL */
-double random_unit(void);               /* [0, 1), for jitter */
+double random_unit(void);                  /* [0, 1), for jitter */
 #define UUID_TEXT 37
 void uuid_v7(char out[UUID_TEXT]); /* RFC 9562, rising with time */

@@ -18,7 +18,8 @@ bool file_read(const char *path, size_t max, struct buf *out, struct err *err) M
 bool file_write(const char *path, struct str data, mode_t mode, struct err *err) MUST_CHECK;
 bool file_exists(const char *path);
 bool dir_make(const char *path, mode_t mode, struct err *err) MUST_CHECK; /* parents too */
-bool dir_remove(const char *path, struct err *err) MUST_CHECK; /* recursive, links not followed; absent is fine */
+bool dir_remove(const char *path,
+                struct err *err) MUST_CHECK; /* recursive, links not followed; absent is fine */
 
 /* Who the child runs as; NULL = as we are. */
 struct proc_user {
@@ -26,7 +27,7 @@ struct proc_user {
     gid_t gid;
 };
 struct proc_result {
-    int exit_code; /* 128 + signal when killed by one */
+    int exit_code;  /* 128 + signal when killed by one */
     struct buf out; /* stdout and stderr together, at most out.max */
 };
 /* Runs argv (NULL-terminated, argv[0] is looked up in PATH), no shell, stdin = /dev/null. envp may

@@ -20,10 +20,10 @@ bool redact_finds(struct str s);
 /* For text that arrives in pieces (a followed log): feed() holds back what may be the start of a
  * secret, finish() gives the rest. One stream, one thread. {0} is a fresh stream. */
 struct redact_stream {
-    struct buf held;       /* at most 8 KiB, or the longest registered form */
-    unsigned swallow;      /* which kind of secret we are in the middle of; 0 = none */
-    size_t swallowed;      /* bytes of it so far */
-    char before[16];       /* the last bytes that left, for the word boundary */
+    struct buf held;  /* at most 8 KiB, or the longest registered form */
+    unsigned swallow; /* which kind of secret we are in the middle of; 0 = none */
+    size_t swallowed; /* bytes of it so far */
+    char before[16];  /* the last bytes that left, for the word boundary */
 };
 void redact_feed(struct redact_stream *r, struct str piece, struct buf *out);
 void redact_finish(struct redact_stream *r, struct buf *out);

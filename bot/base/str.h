@@ -29,7 +29,7 @@ bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* Offset of the first needle at or after `from`, or s.n when there is none. */
 size_t str_find(struct str s, struct str needle, size_t from);
-struct str str_trim(struct str s); /* ASCII white space off both ends */
+struct str str_trim(struct str s);                        /* ASCII white space off both ends */
 struct str str_sub(struct str s, size_t from, size_t to); /* clamped to s */
 
 /* Cuts up to the first `sep` off the front of *rest. False when *rest was already used up

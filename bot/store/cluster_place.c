@@ -205,7 +205,9 @@ static bool find_other_home(struct cluster_place *p, const char *data_dir, const
     }
     random_hex(name, sizeof(name) - 1);
     snprintf(p->dir, sizeof(p->dir), OTHER_HOME "/pg-%s", name);
-    if (!dir_make(OTHER_HOME, 0711, &why) || !file_write(marker, str_of(p->dir), 0600, &why))
+    char shut[PATH_MAX]; /* it may be there, made by something that closed it */
+    if (!dir_make(OTHER_HOME, 0711, &why) || !way_is_open(p, OTHER_HOME, shut) ||
+        !file_write(marker, str_of(p->dir), 0600, &why))
         return err_set(err, ERR_INPUT,
                        "the user " SERVER_USER ", who runs the private cluster, may not enter"
                        " %.150s: set SQUADBOT_DATA_DIR=" OTHER_HOME ", or DATABASE_URL",

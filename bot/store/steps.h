@@ -41,8 +41,8 @@ bool log_position(struct store *s, const char *task_id, int attempt, const char 
 
 struct buf;
 /* The texts of the task's last `lines` log lines, each with LF, in order. */
-bool log_tail(struct store *s, const char *task_id, int lines, struct buf *out, struct err *err)
-    MUST_CHECK;
+bool log_tail(struct store *s, const char *task_id, int lines, struct buf *out,
+              struct err *err) MUST_CHECK;
 
 struct event_row { /* strings in the arena */
     int64_t id;

@@ -5,8 +5,8 @@
  *
  * Errors: lost connection, too many connections, deadlock, serialization, disk full → ERR_UPSTREAM
  * (retry); statement timeout → ERR_TIMEOUT; unique violation → ERR_CONFLICT; missing parent row
- * → ERR_GONE; not UTF-8, JSON or a uuid → ERR_INPUT; check violation and anything else → ERR_BUG. A COMMIT whose outcome is unknown is ERR_UPSTREAM: look before
- * repeating. */
+ * → ERR_GONE; not UTF-8, JSON or a uuid → ERR_INPUT; check violation and anything else → ERR_BUG. A
+ * COMMIT whose outcome is unknown is ERR_UPSTREAM: look before repeating. */
 #pragma once
 
 #include "bot/base/attr.h"
@@ -36,8 +36,8 @@ bool store_migrate_status(struct store *s, struct buf *out, struct err *err) MUS
 
 /* Wakes a callback when another process or thread NOTIFYs (channels "inbox", "tasks", "outbox",
  * "cancel", "events"). A hint only: callers poll too. One thread with its own connection;
- * reconnects by itself. payload is the NOTIFY payload; empty for every channel after a (re)connect, when
- * notifications may have been missed. */
+ * reconnects by itself. payload is the NOTIFY payload; empty for every channel after a (re)connect,
+ * when notifications may have been missed. */
 typedef void (*store_notify_fn)(void *arg, const char *channel, const char *payload);
 struct store_listener;
 struct store_listener *store_listen(struct store *s, store_notify_fn fn, void *arg);

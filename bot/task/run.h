@@ -93,7 +93,8 @@ bool run_import(struct run *r, struct err *err) MUST_CHECK;
 /* Takes the work out of the sandbox: dir/out.bundle and, at once, the patch in the database.
  * *any = false: nothing was changed. */
 bool run_collect(struct run *r, bool *any, struct err *err) MUST_CHECK;
-/* A token for git is used once: forgets and revokes it. why = the error of the git call, or NULL. */
+/* A token for git is used once: forgets and revokes it. why = the error of the git call, or NULL.
+ */
 void run_token_done(struct run *r, enum github_need need, const struct secret *token,
                     const struct err *why);
 /* Path in dir, in the arena. */

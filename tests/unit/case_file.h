@@ -1,16 +1,17 @@
-/* Reads tests/cases/NAME: one case a line, "#" comments and empty lines left out. For unit tests. */
+/* Reads tests/cases/NAME: one case a line, "#" comments and empty lines left out. For unit tests.
+ */
 #pragma once
 
 #include "bot/base/buf.h"
 #include "bot/base/io.h"
 #include "bot/base/str.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
 #include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 /* Calls fn(line) for each case; at least `least` must be there. */
 static inline void case_file_each(const char *name, int least, void (*fn)(struct str line))

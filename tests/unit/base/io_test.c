@@ -87,7 +87,8 @@ static void folders(void **state)
     AUTO(mem_freep) char *top = at("a");
     assert_true(dir_make(deep, 0700, &err));
     assert_true(dir_make(deep, 0700, &err));
-    mode_t before = umask(0077); /* the mode is as asked: a daemon's umask must not close a folder */
+    mode_t before =
+        umask(0077); /* the mode is as asked: a daemon's umask must not close a folder */
     struct stat st;
     AUTO(mem_freep) char *passable = mem_printf("%s/passable", deep);
     assert_true(dir_make(passable, 0711, &err));

@@ -3,8 +3,8 @@
 #include "tests/unit/case_file.h"
 
 static const char *const names[] = {
-    [COMMAND_RUN] = "run",     [COMMAND_STOP] = "stop",   [COMMAND_RETRY] = "retry",
-    [COMMAND_STATUS] = "status", [COMMAND_STEER] = "steer", [COMMAND_HELP] = "help",
+    [COMMAND_RUN] = "run",         [COMMAND_STOP] = "stop",       [COMMAND_RETRY] = "retry",
+    [COMMAND_STATUS] = "status",   [COMMAND_STEER] = "steer",     [COMMAND_HELP] = "help",
     [COMMAND_MENTION] = "mention", [COMMAND_UNKNOWN] = "unknown",
 };
 

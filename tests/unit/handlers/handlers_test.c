@@ -1,26 +1,33 @@
 /* From events to intents: who and what starts or stops a task, and who never does. */
 #include "handlers/handlers.h"
 
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
-#define REPO   "\"repository\":{\"id\":7,\"full_name\":\"o/r\",\"default_branch\":\"main\"},"
-#define HUMAN  "\"sender\":{\"id\":5,\"login\":\"ada\",\"type\":\"User\"},\"installation\":{\"id\":9}"
-#define ROBOT  "\"sender\":{\"id\":6,\"login\":\"x[bot]\",\"type\":\"Bot\"},\"installation\":{\"id\":9}"
-#define ISSUE  "\"issue\":{\"number\":12,\"title\":\"T\",\"body\":\"B\",\"state\":\"open\",\"user\":{\"login\":\"eve\"}},"
-#define CLOSED "\"issue\":{\"number\":12,\"title\":\"T\",\"body\":null,\"state\":\"closed\",\"user\":{\"login\":\"eve\"}},"
-#define LABEL(name) "\"label\":{\"name\":\"" name "\"},"
+#define REPO "\"repository\":{\"id\":7,\"full_name\":\"o/r\",\"default_branch\":\"main\"},"
+#define HUMAN                                                                                      \
+    "\"sender\":{\"id\":5,\"login\":\"ada\",\"type\":\"User\"},\"installation\":{\"id\":9}"
+#define ROBOT                                                                                      \
+    "\"sender\":{\"id\":6,\"login\":\"x[bot]\",\"type\":\"Bot\"},\"installation\":{\"id\":9}"
+#define ISSUE                                                                                      \
+    "\"issue\":{\"number\":12,\"title\":\"T\",\"body\":\"B\",\"state\":\"open\",\"user\":{"        \
+    "\"login\":\"eve\"}},"
+#define CLOSED                                                                                     \
+    "\"issue\":{\"number\":12,\"title\":\"T\",\"body\":null,\"state\":\"closed\",\"user\":{"       \
+    "\"login\":\"eve\"}},"
+#define LABEL(name)   "\"label\":{\"name\":\"" name "\"},"
 #define COMMENT(text) "\"comment\":{\"id\":3,\"body\":\"" text "\",\"user\":{\"login\":\"ada\"}},"
-#define PULL(head, repo, merged)                                                                  \
-    "\"number\":4,\"pull_request\":{\"number\":4,\"state\":\"closed\",\"merged\":" merged           \
-    ",\"head\":{\"ref\":\"" head "\",\"sha\":\"aa\",\"repo\":{\"id\":" repo                         \
+#define PULL(head, repo, merged)                                                                   \
+    "\"number\":4,\"pull_request\":{\"number\":4,\"state\":\"closed\",\"merged\":" merged          \
+    ",\"head\":{\"ref\":\"" head "\",\"sha\":\"aa\",\"repo\":{\"id\":" repo                        \
     "}},\"base\":{\"ref\":\"main\"}},"
 
+/* clang-format off */
 static const struct {
     const char *name;
     const char *event;
@@ -52,6 +59,7 @@ static const struct {
     {"fork", "pull_request", "{\"action\":\"closed\"," PULL("task-12", "8", "true") REPO HUMAN "}", ""},
     {"push", "push", "{\"ref\":\"refs/heads/main\",\"before\":\"0\",\"after\":\"1\"," REPO HUMAN "}", ""},
 };
+/* clang-format on */
 
 static void describe(const struct intents *in, char *out, size_t size)
 {
@@ -89,10 +97,20 @@ static void stored_intents_read_back(void **state)
     (void)state;
     struct arena *arena = arena_new();
     struct intent in = {
-        .kind = INTENT_START, .requires_write = true, .source = "label", .task_id = "t",
-        .installation_id = 1LL << 40, .repository_id = 2, .repository = "o/r", .sender = "ada",
-        .sender_id = 3, .issue = 12, .title = "\"quoted\" \xc3\xa4", .description = "line\nline",
-        .agent = "tests", .comment = 1LL << 50,
+        .kind = INTENT_START,
+        .requires_write = true,
+        .source = "label",
+        .task_id = "t",
+        .installation_id = 1LL << 40,
+        .repository_id = 2,
+        .repository = "o/r",
+        .sender = "ada",
+        .sender_id = 3,
+        .issue = 12,
+        .title = "\"quoted\" \xc3\xa4",
+        .description = "line\nline",
+        .agent = "tests",
+        .comment = 1LL << 50,
     };
     struct intent out;
     struct buf json = {0}, again = {0};

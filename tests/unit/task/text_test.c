@@ -1,21 +1,29 @@
 /* The sentences: secrets masked, foreign text caged, hidden characters gone. */
-#include "bot/task/text.h"
 #include "bot/base/redact.h"
+#include "bot/task/text.h"
 
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
-static const struct text_links links = {"https://github.com", "https://bot.example", "squadbot[bot]"};
+static const struct text_links links = {"https://github.com", "https://bot.example",
+                                        "squadbot[bot]"};
 
 static const struct task sample = {
-    .id = "0190-abc", .repository = "o/r", .issue = 12, .title = "Add a greeting", .base = "main",
-    .base_sha = "1111111111111111111111111111111111111111", .branch = "task-12",
-    .head_sha = "2222222222222222222222222222222222222222", .requested_by = "ada",
-    .pull_request = 4, .description = "please",
+    .id = "0190-abc",
+    .repository = "o/r",
+    .issue = 12,
+    .title = "Add a greeting",
+    .base = "main",
+    .base_sha = "1111111111111111111111111111111111111111",
+    .branch = "task-12",
+    .head_sha = "2222222222222222222222222222222222222222",
+    .requested_by = "ada",
+    .pull_request = 4,
+    .description = "please",
     .facts = "{\"files\":1,\"insertions\":2,\"deletions\":0,\"commits\":1,\"head\":\"2222\","
              "\"diffstat\":\"hello.txt | +2 -0\\n\",\"commands\":[{\"command\":\"make | x `y`\","
              "\"exit_code\":0,\"seconds\":1.25}]}",
@@ -27,16 +35,16 @@ static void hidden_characters_go(void **state)
     static const struct {
         const char *in, *want;
     } rows[] = {
-        {"plain text\n\ttab",                       "plain text\n\ttab"},
-        {"a<!-- secret order -->b",                 "ab"               },
-        {"a<!-- never closed",                      "a"                },
-        {"zero\xe2\x80\x8bwidth",                   "zerowidth"        },
-        {"bidi\xe2\x80\xae!",                       "bidi!"            },
-        {"tag\xf3\xa0\x80\x81\xf3\xa0\x81\xbf.",    "tag."             },
-        {"variation\xf3\xa0\x84\x80.",              "variation."       },
-        {"bell\x07",                                "bell"             },
-        {"umlaut \xc3\xa4 emoji \xf0\x9f\x98\x80",  "umlaut \xc3\xa4 emoji \xf0\x9f\x98\x80"},
-        {"broken \xff utf8 \xc3",                   "broken  utf8 "    },
+        {"plain text\n\ttab",                      "plain text\n\ttab"                     },
+        {"a<!-- secret order -->b",                "ab"                                    },
+        {"a<!-- never closed",                     "a"                                     },
+        {"zero\xe2\x80\x8bwidth",                  "zerowidth"                             },
+        {"bidi\xe2\x80\xae!",                      "bidi!"                                 },
+        {"tag\xf3\xa0\x80\x81\xf3\xa0\x81\xbf.",   "tag."                                  },
+        {"variation\xf3\xa0\x84\x80.",             "variation."                            },
+        {"bell\x07",                               "bell"                                  },
+        {"umlaut \xc3\xa4 emoji \xf0\x9f\x98\x80", "umlaut \xc3\xa4 emoji \xf0\x9f\x98\x80"},
+        {"broken \xff utf8 \xc3",                  "broken  utf8 "                         },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct buf out = {0};
