@@ -6,11 +6,12 @@
 #include "bot/base/io.h"
 #include "bot/base/str.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 #include <stdio.h>
 
 /* Calls fn(line) for each case; at least `least` must be there. */

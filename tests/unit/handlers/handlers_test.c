@@ -1,11 +1,12 @@
 /* From events to intents: who and what starts or stops a task, and who never does. */
 #include "handlers/handlers.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -2,11 +2,12 @@
 #include "bot/base/redact.h"
 #include "bot/task/text.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 #include <string.h>
 
 static const struct text_links links = {"https://github.com", "https://bot.example",
