@@ -226,7 +226,6 @@ static bool start(struct app *app, struct err *err)
     if (!agent_check(&app->env.agent, err))
         return false;
     agent_protect_env(&app->env.agent);
-    git_engine_init();
     make_clients(app);
     if (!start_store(app, err) || !start_web(app, err) || !migrate(app, err))
         return false;

@@ -1,16 +1,21 @@
 /* Start of libgit2 and its errors. It reads no configuration of the machine: the search paths are
  * empty, and no repository on disk is ever opened. Its caches are small, because every import is
- * one short walk over objects that are not met again. */
+ * one short walk over objects that are not met again. It starts with the first import, because its
+ * own TLS library, which we do not use, then reads all CA certificates of the machine: 1.5 MB that
+ * an idle bot need not have. */
 #include "bot/git/engine.h"
 
 #include "bot/git/import.h"
 
 #include <assert.h>
+#include <pthread.h>
 
 #define OBJECT_CACHE_BYTES ((ssize_t)16 * 1024 * 1024)
 #define MAPPED_MAX_BYTES   ((size_t)256 * 1024 * 1024)
 
-void git_engine_init(void)
+static bool started;
+
+static void start(void)
 {
     static const int levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA, GIT_CONFIG_LEVEL_SYSTEM,
                                  GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL};
@@ -23,11 +28,19 @@ void git_engine_init(void)
     git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, OBJECT_CACHE_BYTES);
     git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, MAPPED_MAX_BYTES);
     git_libgit2_opts(GIT_OPT_ENABLE_STRICT_HASH_VERIFICATION, 1);
+    started = true;
+}
+
+void git_engine_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, start);
 }
 
 void git_engine_done(void)
 {
-    git_libgit2_shutdown();
+    if (started)
+        git_libgit2_shutdown();
 }
 
 bool engine_err(struct err *err, enum err_kind kind, const char *what)

@@ -54,6 +54,7 @@ bool git_import(const struct git_import_spec *spec, const struct call *call,
     struct bundle bundle;
     struct prescan counts;
     struct git_import_result r = {0};
+    git_engine_init();
     int n = snprintf(r.pack_path, sizeof(r.pack_path), "%s/out.pack", spec->dir);
     if (n < 0 || (size_t)n >= sizeof(r.pack_path))
         return err_set(err, ERR_BUG, "the name of the work folder is too long");

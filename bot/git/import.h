@@ -1,7 +1,7 @@
 /* Takes the agent's work out of a bundle, distrusting every byte: pre-scan, quarantine folder with
  * the fetched base pack beside it, own validator of commits and trees, policy, then commits made
  * anew by us with stored times (a repeat gives the same ids), and a pack of just the new objects.
- * Blocking; one thread a call; `dir` belongs to the call. Owns libgit2 (git_engine_init once). */
+ * Blocking; one thread a call; `dir` belongs to the call. Owns libgit2. */
 #pragma once
 
 #include "bot/base/attr.h"
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void git_engine_init(void); /* before threads: libgit2 with no configuration of the host */
-void git_engine_done(void);
+void git_engine_init(void); /* by the first git_import() itself; on any thread */
+void git_engine_done(void); /* at the end, when no other thread imports */
 
 struct git_identity {
     const char *name;

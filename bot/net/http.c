@@ -19,8 +19,10 @@
 
 #include <assert.h>
 #include <curl/curl.h>
+#include <dirent.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define IDLE_MAX           32
@@ -121,6 +123,38 @@ static void pair_give(struct http *h, struct pair *p)
         pair_free(drop[--n]);
 }
 
+/* GnuTLS comes along as a library of a library of libcurl and is used by nobody. Its start-up code
+ * asks the program whether to run at all: 0.8 MB less. CMakeLists.txt exports the function. */
+int _gnutls_global_init_skip(void);
+int _gnutls_global_init_skip(void)
+{
+    return 1;
+}
+
+/* Does the folder have certificates under the names by which OpenSSL finds them? */
+static bool has_hashed(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    bool found = false;
+    while (dir && !found && (entry = readdir(dir)))
+        found = str_ends(str_of(entry->d_name), STR(".0"));
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* OpenSSL's own default also reads the bundle, at once and whole. */
+static bool add_system_store(X509_STORE *store)
+{
+    const char *folder = getenv(X509_get_default_cert_dir_env());
+    if (!folder)
+        folder = X509_get_default_cert_dir();
+    if (getenv(X509_get_default_cert_file_env()) || !has_hashed(folder))
+        return X509_STORE_set_default_paths(store) == 1;
+    return X509_STORE_load_path(store, folder) == 1;
+}
+
 struct http *http_new(const char *user_agent, const char *ca_file)
 {
     CURLcode rc = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -131,7 +165,7 @@ struct http *http_new(const char *user_agent, const char *ca_file)
     h->store = X509_STORE_new();
     assert(h->store);
     /* Without certificates every TLS connection is refused, so a failure here is not a risk. */
-    if (X509_STORE_set_default_paths(h->store) != 1)
+    if (!add_system_store(h->store))
         log_warn("the system's CA certificates cannot be used", NULL);
     if (ca_file && *ca_file && X509_STORE_load_file(h->store, ca_file) != 1)
         log_warn("no CA certificate could be read", "file", ca_file, NULL);
