@@ -1,11 +1,12 @@
 /* The agent's words stay, as far as they are only words: what claims somebody else's hand
- * (trailers) and what steers CI ([skip ci]) goes. A first line that is then the header of a
- * Conventional Commit is kept; else it becomes one, or, where it says nothing, the task's title
- * takes its place. */
+ * (trailers), what steers CI ([skip ci]) and what closes issues goes. A first line that is then the
+ * header of a Conventional Commit is kept; else it becomes one, or, where it says nothing, the
+ * task's title takes its place. */
 #include "bot/git/reword.h"
 
 #include "bot/base/attr.h"
 #include "bot/git/clean.h"
+#include "bot/git/closing.h"
 #include "bot/git/message.h"
 
 #include <strings.h>
@@ -119,6 +120,15 @@ static bool is_meaningful(struct str line)
     return commit_length(line) >= MEANINGFUL_MIN && str_find(line, STR(" "), 0) < line.n;
 }
 
+static void put_message(struct str subject, struct str body, const char *trailers, struct buf *out)
+{
+    AUTO(buf_done) struct buf s = {0};
+    AUTO(buf_done) struct buf b = {0};
+    closing_defuse(subject, &s);
+    closing_defuse(body, &b);
+    commit_message_join(buf_str(&s), buf_str(&b), str_of(trailers), out);
+}
+
 bool reword(struct str raw, const char *title, const char *trailers, struct buf *out)
 {
     AUTO(buf_done) struct buf text = {0};
@@ -130,12 +140,12 @@ bool reword(struct str raw, const char *title, const char *trailers, struct buf 
     if (all.n > 0 && str_line(&body, &first))
         body = str_trim(body);
     if (commit_message_check(first, &ignored)) { /* the body becomes valid by being wrapped */
-        commit_message_join(first, body, str_of(trailers), out);
+        put_message(first, body, trailers, out);
         return false;
     }
     bool own = is_meaningful(first);
     commit_subject_make(own ? first : str_of(title), &subject);
     bool whole = own && commit_length(first) <= SUBJECT_KEEPS;
-    commit_message_join(buf_str(&subject), whole ? body : all, str_of(trailers), out);
+    put_message(buf_str(&subject), whole ? body : all, trailers, out);
     return true;
 }
