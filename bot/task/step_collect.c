@@ -8,6 +8,7 @@
 #include "bot/git/message.h"
 #include "bot/task/git_op.h"
 #include "bot/task/scripts.h"
+#include "bot/task/text.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,16 +16,11 @@
 #define BUNDLE_MAX_BYTES ((int64_t)50 * 1024 * 1024)
 #define PATCH_MAX_BYTES  ((size_t)20 * 1024 * 1024)
 
-static void commit_subject(struct run *r, struct buf *out)
-{
-    commit_subject_make(str_of(r->task.title), out);
-}
-
 /* Runs collect.sh; *any = it made a bundle. */
 static bool bundle_make(struct run *r, bool *any, struct err *err)
 {
     AUTO(buf_done) struct buf message = {0};
-    commit_subject(r, &message);
+    text_subject(&r->task, &message);
     buf_putc(&message, '\n');
     const char *message_file = arena_printf(r->arena, "%s/message", r->stage);
     const char *script_file = arena_printf(r->arena, "%s/collect.sh", r->stage);
@@ -158,7 +154,7 @@ bool run_import(struct run *r, struct err *err)
         return false;
     AUTO(buf_done) struct buf subject = {0};
     AUTO(buf_done) struct buf extra = {0};
-    commit_subject(r, &subject);
+    text_subject(&r->task, &subject);
     trailers(r, &extra);
     struct git_import_spec spec = {
         .dir = r->dir,

@@ -98,16 +98,6 @@ static const char *agent_words(struct run *r)
     return arena_str(r->arena, buf_str(&text));
 }
 
-static const char *first_subject(struct run *r)
-{
-    AUTO(json_decrefp) json_t *commits = NULL;
-    struct err err = {0};
-    if (!r->task.commit_history || !json_parse(str_of(r->task.commit_history), &commits, &err))
-        return NULL;
-    const char *subject = json_cstr(json_array_get(commits, 0), "message");
-    return subject ? arena_str(r->arena, str_of(subject)) : NULL;
-}
-
 static bool wait_for_head(struct run *r, struct github_pull *pull, struct err *err)
 {
     for (int i = 0; i < HEAD_LAG_TRIES; i++) {
@@ -128,7 +118,7 @@ bool step_pull_request(struct run *r, struct err *err)
     AUTO(buf_done) struct buf title = {0};
     AUTO(buf_done) struct buf body = {0};
     struct text_links links = {r->env->web_url, r->env->public_url, self->login};
-    text_pull_title(&r->task, first_subject(r), &title);
+    text_pull_title(&r->task, &title);
     text_pull_body(&r->task, agent_words(r), &links, &body);
     struct github_pull_text text = {buf_cstr(&title), buf_cstr(&body), r->task.branch, r->task.base,
                                     true};

@@ -4,6 +4,7 @@
 #include "bot/base/enc.h"
 #include "bot/base/json.h"
 #include "bot/base/redact.h"
+#include "bot/git/message.h"
 
 #define AGENT_WORDS_MAX ((size_t)6000)
 
@@ -170,11 +171,23 @@ void text_status(const struct task *t, enum task_state state, const struct err *
     redacted(out, &b);
 }
 
-void text_pull_title(const struct task *t, const char *first_subject, struct buf *out)
+void text_subject(const struct task *t, struct buf *out)
+{
+    AUTO(buf_done) struct buf title = {0};
+    text_strip_hidden(str_of(t->title), &title);
+    commit_subject_make(buf_str(&title), out);
+}
+
+void text_pull_title(const struct task *t, struct buf *out)
 {
     AUTO(buf_done) struct buf b = {0};
-    struct str subject = str_of(first_subject ? first_subject : t->title);
-    buf_add(&b, subject.p, str_utf8_floor(subject, PULL_TITLE_MAX));
+    AUTO(json_decrefp) json_t *commits = NULL;
+    struct err err = {0};
+    if (t->commit_history && json_parse(str_of(t->commit_history), &commits, &err) &&
+        json_array_size(commits) == 1)
+        buf_add_str(&b, json_str(json_array_get(commits, 0), "message"));
+    else
+        text_subject(t, &b);
     redacted(out, &b);
 }
 

@@ -9,8 +9,7 @@
 
 #include <stdbool.h>
 
-#define COMMENT_MAX    65000 /* GitHub: 65536 UTF-16 units */
-#define PULL_TITLE_MAX 120
+#define COMMENT_MAX 65000 /* GitHub: 65536 UTF-16 units */
 
 /* Hidden first lines by which we find our comments again. */
 void text_task_marker(const char *task_id, struct buf *out);
@@ -27,7 +26,10 @@ void text_status(const struct task *t, enum task_state state, const struct err *
 
 /* The pull request. `facts` is the task's facts object: what the bot itself measured; `agent_words`
  * is the end of the agent's log. */
-void text_pull_title(const struct task *t, const char *first_subject, struct buf *out);
+/* A valid Conventional Commit subject made of the task's title. */
+void text_subject(const struct task *t, struct buf *out);
+/* The only commit's own subject, or one made of the task's title when there are several. */
+void text_pull_title(const struct task *t, struct buf *out);
 void text_pull_body(const struct task *t, const char *agent_words, const struct text_links *links,
                     struct buf *out);
 
