@@ -102,7 +102,7 @@ static bool complete(const struct connection *c)
         return false;
     size_t at = str_find(all, STR("Content-Length: "), 0);
     size_t eol = str_find(all, STR("\r\n"), at);
-    int64_t length;
+    int64_t length = 0;
     if (at >= end || !str_to_i64(str_sub(all, at + 16, eol), 0, ANSWER_BYTES, &length))
         die("an answer without length");
     return all.n >= end + 4 + (size_t)length;
