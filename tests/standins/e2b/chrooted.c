@@ -5,6 +5,7 @@
  * first sandbox says what is wrong. */
 #include "tests/standins/e2b/chrooted.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -20,11 +21,12 @@
 
 #define DEPTH_MAX 64
 
+/* Only a clear refusal counts: with a second thread (a sanitizer's) the call fails otherwise. */
 static bool namespaces_work(void)
 {
     pid_t child = fork();
     if (child == 0)
-        _exit(unshare(CLONE_NEWUSER) == 0 ? 0 : 1);
+        _exit(unshare(CLONE_NEWUSER) == 0 || errno != EPERM ? 0 : 1);
     int status = 0;
     return child < 0 || (waitpid(child, &status, 0) == child && status == 0);
 }
