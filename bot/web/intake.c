@@ -3,8 +3,9 @@
  * (a lone delivery never waits for company), and deliveries that arrive during its commit form the
  * next batch. Several writers overlap their commits.
  *
- * What one turn of a loop received is handed over together: given one by one, an idle writer would
- * start at once with a batch of one.
+ * What one turn of a loop received is handed over together, or in steps of HAND_OVER: given one by
+ * one, an idle writer would start at once with a batch of one; given all at the end, it would be
+ * idle for a whole turn when all clients move in step.
  *
  * The answers of a batch travel as one message a loop: the items are chained, the first is the
  * mail.
@@ -17,6 +18,7 @@
 #include "bot/base/thread.h"
 
 #define WRITERS_MAX 16
+#define HAND_OVER   16 /* deliveries of one turn after which the writers may begin */
 
 struct intake {
     struct web *web;
@@ -89,14 +91,6 @@ struct intake_item *intake_item_new(struct intake *in, h2o_req_t *req, struct st
     return item;
 }
 
-void intake_put(struct intake_item *item)
-{
-    struct loop *loop = item->ticket.loop;
-    item->next = NULL;
-    *loop->intake_last = item;
-    loop->intake_last = &item->next;
-}
-
 void intake_flush(struct loop *loop)
 {
     struct intake *in = loop->web->intake;
@@ -109,8 +103,19 @@ void intake_flush(struct loop *loop)
     pthread_mutex_unlock(&in->mutex);
     loop->intake_first = NULL;
     loop->intake_last = &loop->intake_first;
+    loop->intake_count = 0;
     if (wake)
         pthread_cond_signal(&in->cond);
+}
+
+void intake_put(struct intake_item *item)
+{
+    struct loop *loop = item->ticket.loop;
+    item->next = NULL;
+    *loop->intake_last = item;
+    loop->intake_last = &item->next;
+    if (++loop->intake_count == HAND_OVER)
+        intake_flush(loop);
 }
 
 /* ---------------------------------------------------------------------------------- the writers */

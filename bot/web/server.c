@@ -22,18 +22,26 @@
 
 #define REQUEST_TIMEOUT_MS 10000 /* head and body, and how long an idle connection is kept */
 
+/* Loops are not all that runs: for every two, there are writers and database processes to keep
+ * busy. On two cores a second loop made deliveries dearer (40 against 36 us of CPU) and no faster.
+ */
+static int default_loops(void)
+{
+    return (int)(sysconf(_SC_NPROCESSORS_ONLN) + 1) / 2;
+}
+
 static void set_defaults(struct web_config *c)
 {
     const struct {
         int *value;
         int fallback;
     } numbers[] = {
-        {&c->loops,              (int)sysconf(_SC_NPROCESSORS_ONLN)},
-        {&c->writers,            2                                 },
-        {&c->workers,            4                                 },
-        {&c->queue_max,          8192                              },
-        {&c->connections_max,    4096                              },
-        {&c->connections_per_ip, 256                               }
+        {&c->loops,              default_loops()},
+        {&c->writers,            2              },
+        {&c->workers,            4              },
+        {&c->queue_max,          8192           },
+        {&c->connections_max,    4096           },
+        {&c->connections_per_ip, 256            }
     };
     for (size_t i = 0; i < COUNT(numbers); i++)
         if (*numbers[i].value <= 0)

@@ -21,7 +21,7 @@ struct web_config {
     const char *tls_cert; /* PEM files; NULL or "" = plain HTTP */
     const char *tls_key;
     struct store *store;              /* needs `writers` + `workers` connections */
-    int loops;                        /* one a core */
+    int loops;                        /* one for two cores */
     int writers;                      /* threads that store deliveries: 2 */
     int workers;                      /* threads for API calls: 4 */
     size_t queue_max_bytes;           /* of deliveries waiting for the database: 64 MiB */

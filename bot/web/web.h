@@ -38,6 +38,7 @@ struct loop {
     h2o_timeout_t drain;
     h2o_timeout_entry_t tick_entry;
     h2o_timeout_entry_t drain_entry;
+    int intake_count;
     struct intake_item *intake_first, **intake_last; /* received in this turn, see intake.h */
     int64_t drain_until_ms;                          /* 0 = not draining */
     int lingering;
