@@ -11,12 +11,15 @@ const struct handler handlers[] = {
     {"issues", "transferred", false, handle_issues_closed},
     {"issue_comment",                 "created", true, handle_issue_comment},
     {"pull_request",                   "closed", false, handle_pull_request_closed},
-    {"installation",                        "created", false, handle_installation},
-    {"installation",                      "deleted", false, handle_installation},
-    {"installation",    "suspend", false, handle_installation},
-    {"installation",                 "unsuspend", false, handle_installation},
-    {"installation",                   "new_permissions_accepted", false, handle_installation},
-    {0                       }
+    {"pull_request",                        "reopened", false, handle_pull_request_closed},
+    {"pull_request",                      "ready_for_review", false, handle_pull_request_closed},
+    {"pull_request",    "converted_to_draft", false, handle_pull_request_closed},
+    {"installation",                 "created", false, handle_installation},
+    {"installation",                   "deleted", false, handle_installation},
+    {"installation",                        "suspend", false, handle_installation},
+    {"installation","unsuspend", false, handle_installation},
+    {"installation",    "new_permissions_accepted", false, handle_installation},
+    {0          }
 };
 
 bool handlers_want(struct str event)

@@ -1,6 +1,7 @@
-/* pull_request.closed: remember how it ended; after a merge the branch may go. Only branches of our
- * shape in the repository itself are of interest; whether one is really ours, the database knows.
- */
+/* pull_request.closed: remember how it ended; after a merge the branch may go. Also .reopened,
+ * .ready_for_review and .converted_to_draft: how it stands is read from the API when performed.
+ * Only branches of our shape in the repository itself are of interest; whether one is really ours,
+ * the database knows. */
 #include "handlers/handlers.h"
 
 #include "bot/base/str.h"

@@ -1,6 +1,10 @@
 /* The outbox's leases. A claim moves run_at to the end of the lease, so a job whose worker died is
  * simply due again then; nobody has to look for dead workers, and the index over run_at stays the
- * only one needed. */
+ * only one needed.
+ *
+ * Jobs about one issue go in the order in which their events came: "stop" must not overtake the
+ * "start" that it means. A job that waits for its next try holds back the later ones of its issue
+ * only. */
 #include "bot/store/outbox.h"
 
 #include "bot/store/pg.h"
@@ -23,11 +27,15 @@ bool outbox_claim(struct store *s, const char *owner, int lease_s, struct arena 
                   struct outbox_job *job, bool *found, struct err *err)
 {
     static const struct pg_sql sql = {
-        "outbox_claim", "UPDATE outbox SET lease_owner = $1::text, attempts = attempts + 1,"
-                        " run_at = now() + $2::bigint * interval '1 second'"
-                        " WHERE id = (SELECT id FROM outbox WHERE state = 'new' AND run_at <= now()"
-                        "  ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
-                        " RETURNING id, key, kind, payload::text, attempts"};
+        "outbox_claim",
+        "UPDATE outbox SET lease_owner = $1::text, attempts = attempts + 1,"
+        " run_at = now() + $2::bigint * interval '1 second'"
+        " WHERE id = (SELECT id FROM outbox o WHERE state = 'new' AND run_at <= now()"
+        "  AND NOT EXISTS (SELECT FROM outbox e WHERE e.state = 'new'"
+        "   AND e.payload->>'repository_id' = o.payload->>'repository_id'"
+        "   AND e.payload->>'issue' = o.payload->>'issue' AND e.id < o.id)"
+        "  ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        " RETURNING id, key, kind, payload::text, attempts"};
     struct pg_args a = {0};
     pg_arg_text(&a, owner);
     pg_arg_int(&a, lease_s);

@@ -6,15 +6,24 @@
 set -euo pipefail
 repo=$1 stage=$2 start=$3 branch=$4 message=$5
 export GIT_CONFIG_NOSYSTEM=1 GIT_TERMINAL_PROMPT=0
-git() { command git -c core.hooksPath=/dev/null -c commit.gpgSign=false -c core.fsmonitor=false "$@"; }
+git() {
+    command git -c core.hooksPath=/dev/null -c commit.gpgSign=false -c core.fsmonitor=false \
+        -c user.name=squadbot-agent -c user.email=squadbot-agent@localhost "$@"
+}
 
 cd -- "$repo"
-rm -f -- .git/index.lock "$stage/out.bundle" "$stage/out.patch"
+rm -f -- "$stage/out.bundle" "$stage/out.patch"
+# Left behind by a git that was killed: the agent is over, nobody holds them.
+rm -f -- .git/index.lock .git/HEAD.lock .git/config.lock ".git/refs/heads/$branch.lock"
 git add -A
 if ! git diff --cached --quiet; then
     git commit -q --no-verify -F "$message"
 fi
 head=$(git rev-parse HEAD)
+if [ "$head" = "$start" ]; then # gone back to where it began: the work is on the branch
+    head=$(git rev-parse -q --verify "refs/heads/$branch^{commit}" || echo "$start")
+    git checkout -q --detach "$head"
+fi
 if [ "$head" = "$start" ] || git diff --quiet "$start" HEAD; then
     echo none
     exit 0

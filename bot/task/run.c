@@ -18,21 +18,24 @@
 #define BACKOFF_MIN_MS   500
 #define BACKOFF_MAX_MS   60000
 #define RELEASE_AGAIN_MS 1000
+/* Tries of a step that only needs the other side to answer again: about half an hour. What the
+ * agent made is not thrown away because GitHub is down for a while. */
+#define OUTAGE 40
 
 const struct step task_steps[] = {
-    {"snapshot",          step_snapshot, step_snapshot_save, step_snapshot_load, 120, 5},
-    {"sandbox", step_sandbox, NULL, NULL, 120, 8},
+    {"snapshot",          step_snapshot, step_snapshot_save, step_snapshot_load, 120, OUTAGE},
+    {"sandbox", step_sandbox, NULL, NULL, 120, OUTAGE},
     {"clone",                step_clone, NULL, NULL, 600, 3},
     {"agent",                   step_agent, step_agent_save, step_agent_load, 0, 3},
     {"collect",       step_collect, NULL, NULL, 300, 3},
     {"verify",               step_verify, NULL, NULL, 300, 3},
-    {"push",                  step_push, NULL, NULL, 300, 6},
-    {"pull_request",             step_pull_request, NULL, NULL, 120, 6},
+    {"push",             step_push, NULL, NULL, 300, OUTAGE},
+    {"pull_request",             step_pull_request, NULL, NULL, 120, OUTAGE},
     {0              }
 };
 
 const struct step finish_steps[] = {
-    {"report", step_report, NULL, NULL, 120, 4},
+    {"report", step_report, NULL, NULL, 120, 8},
     {"teardown",    step_teardown, NULL, NULL, 90, 3},
     {0    }
 };
@@ -181,7 +184,8 @@ static bool step_run(struct run *r, const struct step *step, struct call outer, 
             *err = ignored;
             return journal_lost(r);
         }
-        if (stop_reason(r) != RUN_GO_ON || tries >= step->tries || !err_policy(err->kind)->retry) {
+        bool stopped = stop_reason(r) != RUN_GO_ON && !r->ended; /* the end itself is not stopped */
+        if (stopped || tries >= step->tries || !err_policy(err->kind)->retry) {
             err_wrap(err, "%s", step->name);
             return false;
         }
@@ -280,8 +284,10 @@ static bool outcome_known(struct run *r, struct err *err)
     AUTO(json_decrefp) json_t *intent = NULL;
     enum task_state outcome;
     if (!json_parse(str_of(row.intent), &intent, err) ||
-        !task_state_parse(json_str(intent, "outcome"), &outcome))
-        return err_set(err, ERR_BUG, "journal of report is broken");
+        !task_state_parse(json_str(intent, "outcome"), &outcome)) {
+        err_set(err, ERR_BUG, "journal of report is broken");
+        return run_end(r, TASK_FAILED, err);
+    }
     struct err error = {0};
     int64_t kind = json_int(intent, "kind", ERR_NONE);
     if (kind > ERR_NONE && kind < ERR_KINDS)
@@ -301,9 +307,9 @@ static bool run_finish(struct run *r, struct err *err)
             return false;
         if (done || step_run(r, step, call, intent, &failure))
             continue;
-        if (r->journal_lost) {
+        if (r->journal_lost || stop_reason(r) >= RUN_DRAINING) { /* the next process tells it */
             *err = failure;
-            return false;
+            return journal_lost(r);
         }
         log_err(LOG_ERROR, "a task could not be finished cleanly", &failure);
     }
@@ -325,7 +331,7 @@ static void run_loop(struct run *r, struct err *err)
             limit_ms = own * 1000;
     }
     int64_t spent = r->task.started_ms ? clock_wall_ms() - r->task.started_ms : 0;
-    if (spent < 0 || r->task.attempt > 1)
+    if (spent < 0)
         spent = 0;
     struct call call = call_in(limit_ms > spent ? limit_ms - spent : 1, r->cancel);
     if (!outcome_known(r, err))
@@ -345,7 +351,8 @@ static void run_loop(struct run *r, struct err *err)
 static void release(struct run *r)
 {
     struct err err = {0};
-    while (!task_release(r->env->store, r->task.id, r->task.lease_epoch, 0, &err)) {
+    int delay_s = r->journal_lost ? 1 : 0; /* a task that fails at once must not spin */
+    while (!task_release(r->env->store, r->task.id, r->task.lease_epoch, delay_s, &err)) {
         struct call call = {0};
         if (err.kind == ERR_CANCELLED || stop_reason(r) >= RUN_DRAINING ||
             !call_wait(&call, RELEASE_AGAIN_MS, &err))

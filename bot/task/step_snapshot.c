@@ -32,15 +32,42 @@ static bool read_repository(struct run *r, const char **default_branch, struct e
     return task_update(env->store, r->task.id, r->task.lease_epoch, &renamed, err);
 }
 
-/* Closed while we waited? Then nobody wants it any more. */
-static bool issue_is_open(struct run *r, bool *open, struct err *err)
+/* Closed, or the label taken off again while we waited? Then nobody wants it any more. *why = NULL:
+ * it is wanted. A retry is a wish of its own. */
+static bool still_wanted(struct run *r, const char **why, struct err *err)
 {
     struct github_issue issue;
-    if (!github_issue_get(r->env->github, &r->repo, r->task.issue,
-                          settings_text(r->env->settings, S_LABEL), &r->call, r->arena, &issue,
-                          err))
+    const char *label = settings_text(r->env->settings, S_LABEL);
+    if (r->task.agent)
+        label = arena_printf(r->arena, "%s:%s", label, r->task.agent);
+    if (!github_issue_get(r->env->github, &r->repo, r->task.issue, label, &r->call, r->arena,
+                          &issue, err))
         return err_wrap(err, "issue #%d", r->task.issue);
-    *open = str_eq(str_of(issue.state), STR("open"));
+    bool by_label = str_eq(str_of(r->task.source), STR("label")) && r->task.attempt == 1;
+    *why = NULL;
+    if (!str_eq(str_of(issue.state), STR("open")))
+        *why = "the issue is closed";
+    else if (by_label && !issue.has_label)
+        *why = "the label was removed";
+    return true;
+}
+
+/* Is it the branch of this issue's own pull request, open as GitHub says? Events get lost. */
+static bool is_our_round(struct run *r, const char *branch, bool *ours, struct err *err)
+{
+    bool known;
+    struct task owner;
+    struct github_pull pull;
+    *ours = false;
+    if (!task_branch_owner(r->env->store, r->repo.id, branch, r->arena, &owner, &known, err))
+        return false;
+    if (!known || !owner.pull_request || !r->task.issue || owner.issue != r->task.issue)
+        return true;
+    if (!github_pull_get(r->env->github, &r->repo, owner.pull_request, &r->call, r->arena, &pull,
+                         err))
+        return err->kind == ERR_GONE;
+    *ours =
+        str_eq(str_of(pull.state), STR("open")) && str_eq(str_of(pull.head_branch), str_of(branch));
     return true;
 }
 
@@ -48,8 +75,7 @@ static bool issue_is_open(struct run *r, bool *open, struct err *err)
 static bool try_branch(struct run *r, const char *branch, bool *ours, char old[GIT_OID_HEX + 1],
                        struct err *err)
 {
-    bool exists, known;
-    struct task owner;
+    bool exists, round;
     old[0] = '\0';
     *ours = false;
     if (!github_ref_get(r->env->github, &r->repo, branch, &r->call, old, &exists, err))
@@ -57,12 +83,9 @@ static bool try_branch(struct run *r, const char *branch, bool *ours, char old[G
     if (!exists)
         old[0] = '\0';
     if (exists) { /* only the branch of this issue's own open pull request goes on */
-        if (!task_branch_owner(r->env->store, r->repo.id, branch, r->arena, &owner, &known, err))
+        if (!is_our_round(r, branch, &round, err))
             return false;
-        bool open = known && owner.pull_request && owner.pull_request_state &&
-                    (str_eq(str_of(owner.pull_request_state), STR("open")) ||
-                     str_eq(str_of(owner.pull_request_state), STR("draft")));
-        if (!open || owner.issue != r->task.issue || !r->task.issue)
+        if (!round)
             return true;
     }
     struct task_update u = {.branch = branch};
@@ -105,12 +128,12 @@ bool step_snapshot(struct run *r, struct err *err)
     const char *default_branch = NULL;
     if (!read_repository(r, &default_branch, err))
         return false;
-    bool open = true;
-    if (r->task.issue && !issue_is_open(r, &open, err))
+    const char *unwanted = NULL;
+    if (r->task.issue && !still_wanted(r, &unwanted, err))
         return false;
-    if (!open) {
+    if (unwanted) {
         struct err why = {0};
-        err_set(&why, ERR_CANCELLED, "the issue is closed");
+        err_set(&why, ERR_CANCELLED, "%s", unwanted);
         return run_end(r, TASK_CANCELLED, &why);
     }
     char base_sha[GIT_OID_HEX + 1];

@@ -9,9 +9,9 @@
 #include "bot/task/intents.h"
 #include "bot/task/text.h"
 
-#define LEASE_S       120
-#define CALL_MS       60000
-#define ATTEMPTS_MAX  12
+#define LEASE_S       45
+#define CALL_MS       30000
+#define ATTEMPTS_MAX  720 /* five days: nothing that was accepted is lost in an outage */
 #define BACKOFF_MAX_S 600
 
 struct job {
@@ -116,12 +116,23 @@ static bool perform_start(struct job *j, struct err *err)
     return reply(j, j->key, &text, err);
 }
 
+/* The task that people mean who comment here: on its issue or on its pull request. */
+static bool task_here(struct job *j, struct task *t, bool *found, struct err *err)
+{
+    const struct intent *i = j->intent;
+    struct store *store = j->env->store;
+    if (!i->on_pull_request)
+        return task_of_issue(store, i->repository_id, i->issue, j->arena, t, found, err);
+    return task_of_pull_request(store, i->repository_id, i->issue, j->arena, t, found, err) &&
+           (!*found || !t->issue ||
+            task_of_issue(store, i->repository_id, t->issue, j->arena, t, found, err));
+}
+
 static bool perform_stop(struct job *j, struct err *err)
 {
     struct task t;
     bool found;
-    if (!task_of_issue(j->env->store, j->intent->repository_id, j->intent->issue, j->arena, &t,
-                       &found, err))
+    if (!task_here(j, &t, &found, err))
         return false;
     if (found && !task_state_is_final(t.state)) {
         if (!task_cancel(j->env->store, t.id, j->intent->reason, NULL, err))
@@ -144,9 +155,7 @@ static bool perform_status(struct job *j, struct err *err)
     bool found;
     const struct github_self *self;
     AUTO(buf_done) struct buf text = {0};
-    if (!task_of_issue(j->env->store, j->intent->repository_id, j->intent->issue, j->arena, &t,
-                       &found, err) ||
-        !github_self(j->env->github, &j->call, &self, err))
+    if (!task_here(j, &t, &found, err) || !github_self(j->env->github, &j->call, &self, err))
         return false;
     if (!found) {
         text_no_task(&text);
@@ -230,9 +239,9 @@ static bool perform_pull_closed(struct job *j, struct err *err)
     /* The event says when, the API says how it is now. */
     if (!github_pull_get(j->env->github, &j->repo, t.pull_request, &j->call, j->arena, &pull, err))
         return false;
-    if (str_eq(str_of(pull.state), STR("open")))
-        return true;
-    if (!task_pull_request_closed(j->env->store, t.id, pull.merged ? "merged" : "closed", err))
+    bool open = str_eq(str_of(pull.state), STR("open"));
+    const char *state = pull.merged ? "merged" : !open ? "closed" : pull.draft ? "draft" : "open";
+    if (!task_pull_request_closed(j->env->store, t.id, state, err))
         return false;
     return !pull.merged || delete_branch(j, &t, &pull, err);
 }
@@ -309,8 +318,10 @@ static void finish(struct engine *w, const struct outbox_job *job, bool ok, cons
         return;
     }
     bool stopped = why->kind == ERR_CANCELLED && atomic_load(&w->stopping);
-    bool dead = !stopped && (!err_policy(why->kind)->retry || job->attempts >= ATTEMPTS_MAX);
-    int delay = stopped ? 0 : 1 << (job->attempts < 9 ? job->attempts : 9);
+    /* Refused credentials are the operator's mistake, to be mended; the wish stays. */
+    bool passing = err_policy(why->kind)->retry || why->kind == ERR_AUTH;
+    bool dead = !stopped && (!passing || job->attempts >= ATTEMPTS_MAX);
+    int delay = stopped ? 0 : 1 << (job->attempts < 10 ? job->attempts : 10);
     if (delay > BACKOFF_MAX_S)
         delay = BACKOFF_MAX_S;
     if (why->retry_after_s > delay)

@@ -56,6 +56,8 @@ static const struct {
     {"our own comment", "issue_comment", "{\"action\":\"created\"," COMMENT("<!-- squadbot:task=1 -->\\n/squadbot run") ISSUE REPO HUMAN "}", ""},
     {"merged", "pull_request", "{\"action\":\"closed\"," PULL("task-12", "7", "true") REPO HUMAN "}", "pull_closed"},
     {"closed unmerged", "pull_request", "{\"action\":\"closed\"," PULL("task-12", "7", "false") REPO HUMAN "}", "pull_closed"},
+    {"reopened", "pull_request", "{\"action\":\"reopened\"," PULL("task-12", "7", "false") REPO HUMAN "}", "pull_closed"},
+    {"ready", "pull_request", "{\"action\":\"ready_for_review\"," PULL("task-12", "7", "false") REPO HUMAN "}", "pull_closed"},
     {"foreign branch", "pull_request", "{\"action\":\"closed\"," PULL("feature", "7", "true") REPO HUMAN "}", ""},
     {"fork", "pull_request", "{\"action\":\"closed\"," PULL("task-12", "8", "true") REPO HUMAN "}", ""},
     {"push", "push", "{\"ref\":\"refs/heads/main\",\"before\":\"0\",\"after\":\"1\"," REPO HUMAN "}", ""},

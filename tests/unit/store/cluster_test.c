@@ -52,7 +52,7 @@ static void starts_cold_and_warm(void **state)
     print_message("warm start %lld ms\n", (long long)warm);
     assert_true(warm < 3000);
     assert_true(answers()); /* over a pool whose connections all broke */
-    assert_int_equal(db_int("SELECT count(*) FROM schema_migrations"), 1);
+    assert_true(db_int("SELECT count(*) FROM schema_migrations") > 0);
 }
 
 static void recovers_from_kill_9_of_the_server(void **state)

@@ -247,6 +247,41 @@ static void outbox_leases_and_retries(void **state)
         db_int("SELECT count(*) FROM outbox WHERE state = 'dead' AND error = 'gave up'"), 1);
 }
 
+/* Jobs about one issue wait for each other, jobs about others do not. */
+static void outbox_keeps_the_order_of_an_issue(void **state)
+{
+    (void)state;
+    static const struct outbox_new rows[] = {
+        {"a1", "start",       "{\"repository_id\":7,\"issue\":1}"},
+        {"a2", "stop",        "{\"repository_id\":7,\"issue\":1}"},
+        {"b1", "start",       "{\"repository_id\":8,\"issue\":1}"},
+        {"c1", "pull_closed", "{\"repository_id\":7}"            },
+        {"c2", "pull_closed", "{\"repository_id\":7}"            },
+    };
+    static const char *const first[] = {"a1", "b1", "c1", "c2"};
+    struct err err = {0};
+    struct outbox_job job, a1 = {0};
+    bool found;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        OK(outbox_add(db, &rows[i], &err));
+    for (size_t i = 0; i < COUNT(first); i++) {
+        OK(outbox_claim(db, "me", 60, mem, &job, &found, &err));
+        assert_true(found);
+        assert_string_equal(job.key, first[i]);
+        if (i == 0)
+            a1 = job;
+    }
+    OK(outbox_claim(db, "me", 60, mem, &job, &found, &err));
+    assert_false(found);
+    OK(outbox_retry(db, a1.id, 60, false, "later", &err)); /* a job that waits still goes first */
+    OK(outbox_claim(db, "me", 60, mem, &job, &found, &err));
+    assert_false(found);
+    OK(outbox_retry(db, a1.id, 0, true, "given up", &err));
+    OK(outbox_claim(db, "me", 60, mem, &job, &found, &err));
+    assert_true(found);
+    assert_string_equal(job.key, "a2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup(two_dispatchers_share, wipe),
         cmocka_unit_test_setup(waiting_tells_depth_and_age, wipe),
         cmocka_unit_test_setup(outbox_leases_and_retries, wipe),
+        cmocka_unit_test_setup(outbox_keeps_the_order_of_an_issue, wipe),
     };
     return cmocka_run_group_tests(tests, db_up, db_down);
 }

@@ -33,10 +33,11 @@ static void migrations_run_once(void **state)
     db_int("DROP SCHEMA public CASCADE");
     db_int("CREATE SCHEMA public");
     OK(store_migrate(db, false, &n, &err));
-    assert_int_equal(n, 1);
+    const int all = n;
+    assert_true(all > 0);
     AUTO(buf_done) struct buf text = {0};
     OK(store_migrate_status(db, &text, &err));
-    assert_string_equal(buf_cstr(&text), "0001_core pending\n");
+    assert_true(str_starts(buf_str(&text), STR("0001_core pending\n")));
 
     pthread_t threads[4];
     int counts[4], sum = 0;
@@ -47,7 +48,7 @@ static void migrations_run_once(void **state)
         assert_true(counts[i] >= 0);
         sum += counts[i];
     }
-    assert_int_equal(sum, 1);
+    assert_int_equal(sum, all);
     buf_clear(&text);
     OK(store_migrate_status(db, &text, &err));
     assert_non_null(strstr(buf_cstr(&text), "0001_core applied 20"));
