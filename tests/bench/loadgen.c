@@ -172,17 +172,20 @@ static void drive(struct connection *all, int64_t until_ns)
     for (int64_t i = 0; i < options.connections; i++)
         idle[nidle++] = &all[i];
     for (;;) {
-        int64_t now = now_ns();
+        int64_t now = now_ns(), wait_ns = 100000000;
         while (nidle > 0 && now < until_ns) {
             int64_t due = options.rate ? began + started * 1000000000 / options.rate : now;
-            if (due > now)
+            if (due > now) {
+                wait_ns = due - now;
                 break;
+            }
             started++;
             start(idle[--nidle], due);
         }
         if (now >= until_ns && nidle == (size_t)options.connections)
             break;
-        int n = epoll_wait(epoll, events, 256, options.rate ? 0 : 100);
+        struct timespec wait = {wait_ns / 1000000000, wait_ns % 1000000000};
+        int n = epoll_pwait2(epoll, events, 256, &wait, NULL);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->busy && events[i].events & EPOLLOUT)
