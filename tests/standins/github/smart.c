@@ -249,6 +249,7 @@ static bool body_pump(struct http_exchange *x, struct child *c, struct buf *out)
 {
     char bytes[PIECE_BYTES];
     bool wanted = true;
+    int64_t left = http_body_length(x); /* negative = chunked */
     (void)fcntl(c->in, F_SETFL, O_NONBLOCK);
     (void)fcntl(c->out, F_SETFL, O_NONBLOCK);
     for (;;) {
@@ -257,9 +258,12 @@ static bool body_pump(struct http_exchange *x, struct child *c, struct buf *out)
             return false;
         if (n == 0)
             break;
+        left -= n;
         if (wanted)
             wanted = feed(c, bytes, (size_t)n, out);
     }
+    if (left > 0) /* git http-backend would wait for the rest for ever, at full speed */
+        return false;
     fd_close(&c->in);
     (void)fcntl(c->out, F_SETFL, 0);
     return true;
@@ -314,7 +318,7 @@ static void stream_out(struct http_exchange *x, struct child *c, struct buf *out
     buf_drop_front(out, h.end);
     do {
         if (out->len > 0 && !http_write(x, buf_str(out))) {
-            (void)kill(-c->pid, SIGTERM);
+            (void)kill(-c->pid, SIGKILL);
             return;
         }
         buf_clear(out);
@@ -361,7 +365,7 @@ void smart_serve(struct http_exchange *x, struct faults *f, uint64_t entry)
         http_answer_text(x, 500, "cannot start git\n");
     } else if (r) {
         if (!body_pump(x, &c, &out))
-            (void)kill(-c.pid, SIGTERM);
+            (void)kill(-c.pid, SIGKILL);
         else if (receiving)
             push_out(x, &c, &out, &push, r, &who);
         else
