@@ -15,6 +15,7 @@
 
 #include "bot/base/log.h"
 #include "bot/base/mem.h"
+#include "bot/base/metrics.h"
 #include "bot/base/thread.h"
 
 #define WRITERS_MAX 16
@@ -151,8 +152,10 @@ static void store(struct intake *in, struct intake_item **items, int n)
                                      .body = items[i]->body};
     struct err err = {0};
     bool ok = inbox_insert(in->web->config.store, rows, n, stored, &err);
-    if (!ok)
+    if (!ok) {
+        metric_add(M_ERRORS, err_policy(err.kind)->name, NULL, n);
         log_err(LOG_ERROR, "cannot store deliveries", &err);
+    }
     bool any = false;
     for (int i = 0; i < n; i++) {
         items[i]->result = !ok ? INTAKE_FAILED : stored[i] ? INTAKE_ACCEPTED : INTAKE_DUPLICATE;
