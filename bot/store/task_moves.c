@@ -2,8 +2,8 @@
  * the task_state event and notifies, so that no crash can part them; which moves are legal is
  * decided by the trigger task_guard of the schema.
  *
- * A task whose stop was requested is never queued: a waiting or queued one is cancelled at once,
- * a released one is cancelled instead. */
+ * A task that no run has touched yet is cancelled at once. Any other has a sandbox and a status
+ * comment somewhere: a run takes it up (again) to stop the agent, keep the work and say so. */
 #include "bot/store/tasks.h"
 
 #include "bot/store/installations.h"
@@ -18,7 +18,7 @@ static const struct pg_sql sql_claim = {
     "  WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT 1"
     "  FOR NO KEY UPDATE SKIP LOCKED),"
     " due AS (SELECT id, false AS expired FROM task_executions"
-    "  WHERE state = 'queued' AND run_at <= now() AND NOT cancel_requested"
+    "  WHERE state = 'queued' AND run_at <= now()"
     "  AND NOT EXISTS (SELECT FROM silent)"
     "  ORDER BY run_at, created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED),"
     " one AS (SELECT * FROM silent UNION ALL SELECT * FROM due),"
@@ -83,13 +83,10 @@ bool task_cancel_requests(struct store *s, const char *owner, struct arena *aren
 bool task_release(struct store *s, const char *id, int64_t epoch, int delay_s, struct err *err)
 {
     static const struct pg_sql sql = {
-        "task_release",
-        "WITH changed AS (UPDATE task_executions SET"
-        " state = CASE WHEN cancel_requested THEN 'cancelled'::task_state ELSE 'queued' END,"
-        " finished_at = CASE WHEN cancel_requested THEN now() END,"
-        " run_at = now() + $3::bigint * interval '1 second'," LEAVE
-        " WHERE id = $1::text AND lease_epoch = $2::bigint AND state = 'running'"
-        " RETURNING id, state), " TASK_STATE_EVENT TELL};
+        "task_release", "WITH changed AS (UPDATE task_executions SET state = 'queued',"
+                        " run_at = now() + $3::bigint * interval '1 second'," LEAVE
+                        " WHERE id = $1::text AND lease_epoch = $2::bigint AND state = 'running'"
+                        " RETURNING id, state), " TASK_STATE_EVENT TELL};
     struct pg_args a = {0};
     pg_arg_text(&a, id);
     pg_arg_int(&a, epoch);
@@ -121,12 +118,14 @@ bool task_enter(struct store *s, const char *id, int64_t epoch, enum task_state 
 #define STOP(reason)                                                                               \
     "stopped AS (UPDATE task_executions e SET cancel_requested = true,"                            \
     " cancel_reason = coalesce(e.cancel_reason, " reason "),"                                      \
-    " state = CASE WHEN victim.was = 'running' THEN e.state ELSE 'cancelled' END,"                 \
-    " finished_at = CASE WHEN victim.was = 'running' THEN NULL ELSE now() END"                     \
+    " state = CASE WHEN victim.was = 'running' THEN e.state"                                       \
+    "  WHEN e.started_at IS NOT NULL THEN 'queued' ELSE 'cancelled' END,"                          \
+    " finished_at = CASE WHEN e.started_at IS NULL THEN now() END,"                                \
+    " run_at = least(e.run_at, now())"                                                             \
     " FROM victim WHERE e.id = victim.id AND task_is_live(victim.was) RETURNING e.id, e.state),"   \
     " changed AS (SELECT id, state FROM stopped WHERE state = 'cancelled'), " TASK_STATE_EVENT "," \
-    " told AS (SELECT pg_notify(CASE WHEN state = 'running' THEN 'cancel' ELSE 'events' END, id)"  \
-    " FROM stopped)"
+    " told AS (SELECT pg_notify(CASE state WHEN 'running' THEN 'cancel' WHEN 'queued' THEN"        \
+    "  'tasks' ELSE 'events' END, id) FROM stopped)"
 
 bool task_cancel(struct store *s, const char *id, const char *reason, enum task_state *was,
                  struct err *err)

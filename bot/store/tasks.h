@@ -106,8 +106,8 @@ bool task_heartbeat(struct store *s, const char *owner, int lease_s, struct err 
 /* Ids (arena) of running tasks of owner whose cancel was requested. */
 bool task_cancel_requests(struct store *s, const char *owner, struct arena *arena,
                           const char ***ids, int *n, struct err *err) MUST_CHECK;
-/* Gives a running task back to the queue without counting an attempt (drain, snooze); one whose
- * stop was requested is cancelled instead. */
+/* Gives a running task back to the queue without counting an attempt (drain, snooze), also one
+ * whose stop was requested: the next run ends it. */
 bool task_release(struct store *s, const char *id, int64_t epoch, int delay_s,
                   struct err *err) MUST_CHECK;
 
@@ -133,8 +133,9 @@ bool task_update(struct store *s, const char *id, int64_t epoch, const struct ta
  * task_state event, NOTIFYs. */
 bool task_enter(struct store *s, const char *id, int64_t epoch, enum task_state to,
                 const struct err *error, struct err *err) MUST_CHECK;
-/* Asks a live task to stop. A queued one is cancelled at once. *was (may be NULL) = state before.
- * ERR_GONE unknown. Finished ones are left alone. */
+/* Asks a live task to stop. One that never ran is cancelled at once, of others a run takes care:
+ * the task stays running, or is queued and claimed with cancel_requested. *was (may be NULL) =
+ * state before. ERR_GONE unknown. Finished ones are left alone. */
 bool task_cancel(struct store *s, const char *id, const char *reason, enum task_state *was,
                  struct err *err) MUST_CHECK;
 /* A finished task becomes queued again, attempt + 1. ERR_CONFLICT when it is not finished. */

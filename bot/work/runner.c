@@ -75,6 +75,8 @@ static void start(struct engine *w, const struct task *t, struct arena *arena, b
     struct running *x = mem_alloc(sizeof(*x));
     x->w = w;
     x->run = run_new(w->config.env, t, arena);
+    if (t->cancel_requested)
+        run_stop(x->run, RUN_CANCELLED);
     list_add(w, x);
     pthread_t thread;
     struct err err = {0};

@@ -163,3 +163,17 @@ test('deliveries that make no sense hold up nobody', async () => {
   assert.equal((await w.deliver('issues', payload)).status, 202)
   assert.equal((await w.taskIn(issue)).state, 'succeeded')
 })
+
+test('a stop in the moment of a shutdown is told and torn down by the next process', async () => {
+  const issue = await w.issue('work for ever, over a restart')
+  const id = await begun(issue)
+  await w.api('POST', `tasks/${id}/cancel`)
+  assert.equal(await w.bot.kill('SIGTERM'), 0)
+  await w.bot.start()
+  await w.github.order('PATCH', 'config', { webhook_url: `${w.bot.url}/webhooks/github` })
+  const task = await w.taskIn(issue)
+  assert.equal(task.state, 'cancelled')
+  assert.match((await w.comments(issue))[0].body, /\*\*Stopped\*\*/)
+  assert.match(await w.api('GET', `tasks/${id}/patch`), /begun\.txt/)
+  assert.deepEqual(await live(id), [])
+})

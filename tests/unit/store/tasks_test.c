@@ -329,9 +329,22 @@ static void cancel_and_retry(void **state)
     OK(task_cancel_requests(db, "o", mem, &ids, &n, &err));
     assert_int_equal(n, 1);
     assert_string_equal(ids[0], "r");
-    OK(task_release(db, "r", t.lease_epoch, 0, &err)); /* never queued with a stop upon it */
-    assert_int_equal(get("r").state, TASK_CANCELLED);
+    OK(task_release(db, "r", t.lease_epoch, 0, &err)); /* it has a sandbox: a run must end it */
+    assert_int_equal(get("r").state, TASK_QUEUED);
+    t = claim("o", false);
+    assert_true(t.cancel_requested);
+    OK(task_enter(db, "r", t.lease_epoch, TASK_CANCELLED, NULL, &err));
     assert_true(nothing_to_claim());
+
+    add("s", 3, true);
+    t = claim("o", false);
+    OK(task_release(db, "s", t.lease_epoch, 60, &err)); /* stopped between two runs */
+    OK(task_cancel(db, "s", "stop", &was, &err));
+    assert_int_equal(was, TASK_QUEUED);
+    assert_int_equal(get("s").state, TASK_QUEUED);
+    t = claim("o", false);
+    assert_true(t.cancel_requested);
+    OK(task_enter(db, "s", t.lease_epoch, TASK_CANCELLED, NULL, &err));
 
     OK(task_retry(db, "r", &err));
     t = get("r");
