@@ -97,6 +97,9 @@ bool run_collect(struct run *r, bool *any, struct err *err) MUST_CHECK;
  */
 void run_token_done(struct run *r, enum github_need need, const struct secret *token,
                     const struct err *why);
+/* After ERR_GONE of git, which follows no redirects: has the repository another name now? Then the
+ * run goes by that. */
+bool run_renamed(struct run *r);
 /* Path in dir, in the arena. */
 const char *run_path(struct run *r, const char *name);
 /* Posts or edits the one status comment; failures are logged, never fatal. */

@@ -42,7 +42,8 @@ bool run_base_pack(struct run *r, struct err *err)
     const char *path = run_path(r, "base.pack");
     if (!dir_make(r->dir, 0700, err))
         return false;
-    return file_exists(path) || fetch(r, path, err);
+    return file_exists(path) || fetch(r, path, err) ||
+           (err->kind == ERR_GONE && run_renamed(r) && fetch(r, path, err));
 }
 
 static bool upload_pack(struct run *r, struct err *err)

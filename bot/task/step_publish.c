@@ -73,7 +73,7 @@ bool step_push(struct run *r, struct err *err)
         return false;
     if (!same) { /* not done in an earlier try */
         struct git_op op = git_op_begin(r, "push");
-        bool ok = push(r, err);
+        bool ok = push(r, err) || (err->kind == ERR_GONE && run_renamed(r) && push(r, err));
         git_op_end(r, &op, ok, err);
         if (!ok || !ref_is(r, r->import.tip, &same, err))
             return false;

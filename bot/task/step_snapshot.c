@@ -32,6 +32,18 @@ static bool read_repository(struct run *r, const char **default_branch, struct e
     return task_update(env->store, r->task.id, r->task.lease_epoch, &renamed, err);
 }
 
+bool run_renamed(struct run *r)
+{
+    const char *before = r->task.repository;
+    const char *default_branch;
+    struct err err = {0};
+    if (!read_repository(r, &default_branch, &err)) {
+        log_err(LOG_WARN, "repository not found under its id either", &err);
+        return false;
+    }
+    return !str_eq(str_of(before), str_of(r->task.repository));
+}
+
 /* Closed, or the label taken off again while we waited? Then nobody wants it any more. *why = NULL:
  * it is wanted. A retry is a wish of its own. */
 static bool still_wanted(struct run *r, const char **why, struct err *err)
@@ -164,6 +176,7 @@ void step_snapshot_save(struct run *r, struct buf *json)
         return;
     buf_printf(json, "\"start\":\"%s\",\"repository_id\":%lld,\"installation_id\":%lld",
                r->start_oid, (long long)r->repo.id, (long long)r->repo.installation_id);
+    buf_printf(json, ",\"repo_dir\":\"%s\"", r->repo_dir); /* stays, whatever it is renamed to */
     if (r->old_oid)
         buf_printf(json, ",\"old\":\"%s\"", r->old_oid);
 }
@@ -172,6 +185,9 @@ void step_snapshot_load(struct run *r, const json_t *result)
 {
     struct str start = json_str(result, "start");
     struct str old = json_str(result, "old");
+    struct str repo_dir = json_str(result, "repo_dir");
+    if (repo_dir.n)
+        r->repo_dir = arena_str(r->arena, repo_dir);
     r->start_oid = start.n ? arena_str(r->arena, start) : NULL;
     r->old_oid = old.n ? arena_str(r->arena, old) : NULL;
     r->repo.id = json_int(result, "repository_id", r->repo.id);

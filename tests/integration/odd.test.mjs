@@ -2,6 +2,8 @@
 // habits, people who change their minds on GitHub. Each test uses its own issue in one shared world.
 import { test, before, after } from 'node:test'
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { startWorld, until } from './lib/world.mjs'
 
 let w
@@ -9,6 +11,7 @@ before(async () => {
   w = await startWorld({
     agent: `set -e
 case $(cat "$SQUADBOT_PROMPT_FILE") in
+*"waits for a word"*) mkfifo ~/word; echo begun; read -r _ <~/word; echo x >x.txt ;;
 *"work for ever"*) echo begun >begun.txt; echo begun; tail -f /dev/null ;;
 *"goes back"*) echo x >x.txt; git add -A; git commit -q -m "feat: add x"; git checkout -q origin/main ;;
 *"forgets who it is"*) git config --unset user.name; git config --unset user.email; echo x >x.txt ;;
@@ -162,6 +165,20 @@ test('deliveries that make no sense hold up nobody', async () => {
   }
   assert.equal((await w.deliver('issues', payload)).status, 202)
   assert.equal((await w.taskIn(issue)).state, 'succeeded')
+})
+
+test('a repository that is renamed while the agent works', async () => {
+  const issue = await w.issue('waits for a word')
+  const id = await begun(issue)
+  const rename = async (from, name) =>
+    w.rest('PATCH', `/repos/acme/${from}`, { name }, { token: await w.github.token('acme') })
+  await rename('hello', 'hello-again')
+  const [{ dir }] = await live(id)
+  await writeFile(path.join(dir, 'home/user/word'), 'go on\n')
+  const task = await w.taskIn(issue)
+  await rename('hello-again', 'hello')
+  assert.equal(task.state, 'succeeded', JSON.stringify(task.error))
+  assert.equal(task.repository, 'acme/hello-again')
 })
 
 test('a stop in the moment of a shutdown is told and torn down by the next process', async () => {
